@@ -6,7 +6,7 @@
 namespace dreamdist::cpu::DD_ISA {
 
 namespace {
-constexpr KernelInfo kKernels[] = {
+const KernelInfo kKernels[] = {
 	{"pointwise", -1, -1, pointwise},
 	{"copy", 2, -1, copy},
 	{"reduce", 2, -1, reduce, reduce_scratch},
@@ -30,7 +30,7 @@ constexpr KernelInfo kKernels[] = {
 	{"adamw", 5, 1, adamw},
 	{"sgd", 4, 2, sgd},
 };
-constexpr PackerInfo kPackers[] = {
+const PackerInfo kPackers[] = {
 	{"matmul", matmul_packed_bytes, matmul_pack},
 	{"conv2d", conv2d_packed_bytes, conv2d_pack},
 };
