@@ -1,0 +1,2 @@
+export { type FileContents, writeFileAtomic, writeFully } from "./atomic.js";
+export * from "./half.js";
