@@ -1,0 +1,41 @@
+#include "dreamdist/isa.h"
+#include "objects.h"
+
+#ifdef DD_HAVE_CUDA
+#include "dreamdist/cuda_info.h"
+#endif
+
+namespace dreamdist::addon {
+
+// info(): how this binary was built and what this machine offers it.
+Napi::Value info(const Napi::CallbackInfo& call) {
+	Napi::Env env = call.Env();
+	const CpuSupport& support = cpu_support();
+	auto names = [&](auto& list, auto name) {
+		auto array = Napi::Array::New(env, list.size());
+		for (uint32_t i = 0; i < list.size(); i++) array.Set(i, Napi::String::New(env, name(list[i])));
+		return array;
+	};
+	auto cpu = Napi::Object::New(env);
+	cpu.Set("usable", names(support.usable, [](const KernelTable* table) { return std::string(table->name); }));
+	cpu.Set("built", names(support.built, [](const std::string& name) { return name; }));
+	auto result = Napi::Object::New(env);
+	result.Set("compiler", Napi::String::New(env, DD_COMPILER));
+	result.Set("buildType", Napi::String::New(env, DD_BUILD_TYPE));
+	result.Set("napi", Napi::Number::New(env, NAPI_VERSION));
+	result.Set("cpu", cpu);
+#ifdef DD_HAVE_CUDA
+	const CudaInfo found = cuda_info();
+	auto cuda = Napi::Object::New(env);
+	cuda.Set("devices", Napi::Number::New(env, found.devices));
+	cuda.Set("runtime", Napi::Number::New(env, found.runtime));
+	cuda.Set("driver", Napi::Number::New(env, found.driver));
+	cuda.Set("error", Napi::String::New(env, found.error));
+	result.Set("cuda", cuda);
+#else
+	result.Set("cuda", env.Null());
+#endif
+	return result;
+}
+
+}  // namespace dreamdist::addon

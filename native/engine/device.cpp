@@ -1,0 +1,180 @@
+#include "dreamdist/device.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#if defined(_WIN32)
+#include <malloc.h>
+#else
+#include <sys/mman.h>
+#endif
+
+namespace dreamdist {
+
+// ---- Buffer: pages straight from the system, so that zeroing is free and memory goes back when it is let go.
+
+Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
+	if (bytes == 0) return;
+#if defined(_WIN32)
+	data_ = static_cast<uint8_t*>(_aligned_malloc(bytes, 64));
+	if (data_) std::memset(data_, 0, bytes);
+#else
+	void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	data_ = memory == MAP_FAILED ? nullptr : static_cast<uint8_t*>(memory);
+#if defined(MADV_HUGEPAGE)
+	if (data_ && bytes >= (4 << 20)) madvise(data_, bytes, MADV_HUGEPAGE);
+#endif
+#endif
+	if (!data_) throw Error("the system refused " + std::to_string(bytes >> 20) + " MiB of memory");
+}
+
+Buffer::~Buffer() {
+	if (!data_) return;
+#if defined(_WIN32)
+	_aligned_free(data_);
+#else
+	munmap(data_, bytes_);
+#endif
+}
+
+// ---- Device
+
+namespace {
+// How long the worker looks for the next run before it sleeps: a script that awaits each step pays no wake-up.
+constexpr auto kSpin = std::chrono::microseconds(50);
+}  // namespace
+
+Device::Device(const KernelTable& table, int threads) : table_(table), threads_(std::max(1, threads)) {
+	worker_ = std::thread([this] { loop(); });
+}
+
+Device::~Device() { shutdown(); }
+
+void Device::shutdown() {
+	{
+		std::lock_guard lock(mutex_);
+		if (stopping_.exchange(true)) {
+			if (!worker_.joinable()) return;
+		}
+		pending_.fetch_add(1);
+	}
+	wake_.notify_all();
+	if (worker_.joinable()) worker_.join();
+	queue_.clear();
+}
+
+void Device::submit(std::function<void()> work, std::function<void(std::string, bool)> done) {
+	{
+		std::lock_guard lock(mutex_);
+		if (stopping_) throw Error("the device was disposed");
+		queue_.push_back({std::move(work), std::move(done)});
+		pending_.fetch_add(1, std::memory_order_release);
+	}
+	wake_.notify_one();
+}
+
+void Device::loop() {
+	// The team's member 0 is this thread, and scratch is touched first by the member that uses it.
+	team_ = std::make_unique<ThreadTeam>(threads_);
+	for (;;) {
+		const auto until = std::chrono::steady_clock::now() + kSpin;
+		while (pending_.load(std::memory_order_acquire) == 0 && std::chrono::steady_clock::now() < until) {
+#if defined(__x86_64__)
+			__builtin_ia32_pause();
+#endif
+		}
+		Job job;
+		{
+			std::unique_lock lock(mutex_);
+			wake_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+			if (stopping_) break;
+			job = std::move(queue_.front());
+			queue_.pop_front();
+			pending_.fetch_sub(1, std::memory_order_relaxed);
+		}
+		std::string error;
+		bool aborted = false;
+		try {
+			job.work();
+		} catch (const Aborted& stop) {
+			error = stop.what();
+			aborted = true;
+		} catch (const std::bad_alloc&) {
+			error = "the system has no memory left for this run";
+		} catch (const std::exception& failure) {
+			error = failure.what();
+		}
+		job.done(std::move(error), aborted);
+	}
+	team_.reset();
+}
+
+void Device::reserve(int64_t bytes) {
+	std::lock_guard lock(mutex_);
+	plans_.push_back(bytes);
+}
+
+void Device::release(int64_t bytes) {
+	submit(
+		[this, bytes] {
+			int64_t largest = 0;
+			{
+				std::lock_guard lock(mutex_);
+				auto found = std::find(plans_.begin(), plans_.end(), bytes);
+				if (found != plans_.end()) plans_.erase(found);
+				for (int64_t plan : plans_) largest = std::max(largest, plan);
+			}
+			if (arena_ && arena_->bytes() > largest) arena_.reset();
+		},
+		[](std::string, bool) {});
+}
+
+void Device::execute(RunRequest& request) {
+	Program& program = *request.program;
+	const ProgramSpec& spec = program.spec;
+	if (!arena_ || arena_->bytes() < spec.arena_bytes) {
+		int64_t largest = spec.arena_bytes;
+		{
+			std::lock_guard lock(mutex_);
+			for (int64_t plan : plans_) largest = std::max(largest, plan);
+		}
+		arena_.reset();
+		arena_ = std::make_unique<Buffer>(std::max<int64_t>(largest, 64));
+	}
+	uint8_t* base = arena_->data();
+	if (program.base_ != base) {
+		program.operands_.clear();
+		for (const Call& call : spec.calls)
+			for (int32_t slot : call.slots) {
+				if (slot < 0) program.operands_.push_back({});
+				else {
+					const Slot& s = spec.slots[slot];
+					program.operands_.push_back({(s.buffer < 0 ? base : spec.buffers[s.buffer]->data()) + s.offset, s.dtype});
+				}
+			}
+		program.base_ = base;
+	}
+	if (request.poison) std::memset(base, 0xff, spec.arena_bytes);
+	for (size_t i = 0; i < spec.inputs.size(); i++) std::memcpy(base + spec.inputs[i].offset, request.inputs[i].data(), spec.inputs[i].bytes);
+	const Operand* operands = program.operands_.data();
+	using clock = std::chrono::steady_clock;
+	for (size_t i = 0; i < spec.calls.size(); i++) {
+		const Call& call = spec.calls[i];
+		if ((int32_t)i < spec.commit && (request.abort.load(std::memory_order_relaxed) || stopping())) throw Aborted();
+		KernelArgs args{{operands, call.slots.size()}, call.ints, call.floats, base + call.scratch_offset};
+		const auto start = request.profile ? clock::now() : clock::time_point{};
+		try {
+			call.kernel->run(args, *team_);
+		} catch (const Error& error) {
+			throw Error(call.label + ": " + error.what());
+		}
+		if (request.profile) request.profile[i] = std::chrono::duration<double, std::micro>(clock::now() - start).count();
+		operands += call.slots.size();
+	}
+	for (size_t i = 0; i < spec.outputs.size(); i++)
+		if (request.outputs[i]) std::memcpy(request.outputs[i], base + spec.outputs[i].offset, spec.outputs[i].bytes);
+}
+
+}  // namespace dreamdist
