@@ -1,0 +1,99 @@
+// The addon's surface, typed. Thin: arguments are checked in C++, meaning is given by @dreamdist/core.
+
+/** Element types, as the addon numbers them. */
+export const DTYPE_CODES = { f32: 0, f16: 1, bf16: 2, i32: 3 } as const;
+
+export type NativeArray = Float32Array | Float64Array | Int32Array | Uint16Array | Uint8Array;
+
+/** Device memory outside the arena: state or a packed weight. Zero when made. */
+export interface NativeBuffer {
+	readonly bytes: number;
+	dispose(): void;
+}
+
+/** A file mapped read-only, to pack weights from. */
+export interface NativeFileMapping {
+	readonly bytes: number;
+	dispose(): void;
+}
+
+/** Stops a run before its next kernel, as long as that kernel comes before the first that writes state. */
+export interface NativeAbortFlag {
+	raise(): void;
+}
+
+export interface NativeProgram {
+	dispose(): void;
+}
+
+/** A program in flat form; native/include/dreamdist/device.h says what each number means. */
+export interface ProgramDescription {
+	kernels: string[];
+	/** One per call, for errors. */
+	labels: string[];
+	/** Per call: kernel, scratch byte offset, n, slots…, n, integers…, n, floats…. */
+	code: Float64Array;
+	/** Per slot: buffer index or -1 for the arena, byte offset, dtype code, bytes. */
+	slots: Float64Array;
+	buffers: NativeBuffer[];
+	/** Per input: byte offset, bytes. */
+	inputs: Float64Array;
+	outputs: Float64Array;
+	arenaBytes: number;
+	/** Index of the first call that writes state. */
+	commit: number;
+}
+
+export interface NativeDevice {
+	readonly isa: string;
+	readonly threads: number;
+	readonly arenaBytes: number;
+	readonly kernels: string[];
+	allocate(bytes: number): NativeBuffer;
+	/** Takes a copy of `data` now and writes it in queue order. */
+	write(buffer: NativeBuffer, byteOffset: number, data: NativeArray): Promise<void>;
+	read(buffer: NativeBuffer, byteOffset: number, into: NativeArray): Promise<void>;
+	packedBytes(packer: string, dtype: number, ints: number[]): number;
+	/** `packer` null copies the bytes as they are. */
+	pack(
+		packer: string | null,
+		dtype: number,
+		ints: number[],
+		source: NativeFileMapping | NativeArray,
+		byteOffset: number,
+		bytes: number,
+		into: NativeBuffer,
+	): Promise<void>;
+	scratchBytes(kernel: string, ints: number[]): number;
+	createProgram(description: ProgramDescription): NativeProgram;
+	run(
+		program: NativeProgram,
+		inputs: NativeArray[],
+		outputs: (NativeArray | null)[],
+		abort: NativeAbortFlag | null,
+		poison: boolean,
+		profile: Float64Array | null,
+	): Promise<void>;
+	/** Resolves when everything queued before it is done. */
+	idle(): Promise<void>;
+	/** Stops the worker; what is queued is dropped. */
+	dispose(): void;
+}
+
+/** How the binary was built and what this machine offers it. */
+export interface NativeInfo {
+	compiler: string;
+	buildType: string;
+	napi: number;
+	/** Instruction sets: `usable` best first. */
+	cpu: { usable: string[]; built: string[] };
+	/** Null: built without CUDA. */
+	cuda: null | { devices: number; runtime: number; driver: number; error: string };
+}
+
+export interface NativeModule {
+	NativeDevice: new (isa: string, threads: number) => NativeDevice;
+	NativeFileMapping: new (path: string) => NativeFileMapping;
+	NativeAbortFlag: new () => NativeAbortFlag;
+	info(): NativeInfo;
+}
