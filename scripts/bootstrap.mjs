@@ -1,27 +1,119 @@
-// Zero-dependency entry: `node scripts/bootstrap.mjs <pnpm args...>`; installs, builds, then runs the given pnpm script.
-// Finds pnpm on PATH only if its major matches packageManager; otherwise goes through npx (needs only npm).
+// The first command after a clone: `node scripts/bootstrap.mjs <build|demo|test> [arguments…]`.
+// Depends on Node alone. Checks the machine, installs the packages, builds, then runs the target.
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { missingMessage, missingParts, toolchainFingerprint } from "../packages/native-cuda/scripts/toolchain.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const want = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).packageManager.replace(
-	/\+.*/,
-	"",
-);
-const shell = process.platform === "win32";
-const have = spawnSync("pnpm", ["--version"], { shell, encoding: "utf8", cwd: root });
-const same = have.status === 0 && have.stdout.trim().split(".")[0] === want.split("@")[1].split(".")[0];
-const pnpm = (...a) => {
-	const [cmd, args] = same ? ["pnpm", a] : ["npx", ["--yes", want, ...a]];
-	const r = spawnSync(cmd, args, {
-		stdio: "inherit",
-		shell,
-		cwd: root,
-		env: { ...process.env, npm_config_update_notifier: "false", TURBO_TELEMETRY_DISABLED: "1" },
-	});
-	if (r.status) process.exit(r.status);
-};
-pnpm("install", "--frozen-lockfile", "--prefer-offline", "--config.confirmModulesPurge=false");
-pnpm("exec", "turbo", "run", "build", "--output-logs=new-only");
-pnpm(...process.argv.slice(2));
+const TARGETS = { build: undefined, demo: "demo.mjs", test: "test.mjs" };
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const onWindows = process.platform === "win32";
+
+/** Ends with one message for the user. */
+function stop(message, code = 1) {
+	console.error(`\n${message}`);
+	process.exit(code);
+}
+
+function checkNode() {
+	const [major, minor] = process.versions.node.split(".").map(Number);
+	if (major > 20 || (major === 20 && minor >= 19)) return;
+	stop(
+		`dreamdist needs Node 20.19 or later, and this is Node ${process.versions.node}. Install a newer one from https://nodejs.org.`,
+	);
+}
+
+function checkFolder() {
+	// PATH and CMake lists are separated by these; no tool of the build can address such a folder.
+	const bad = [delimiter, ";", "\n"].find((character) => root.slice(onWindows ? 2 : 0).includes(character));
+	if (bad)
+		stop(
+			`The folder ${root} has the character ${JSON.stringify(bad)} in its path, which build tools cannot handle: move it.`,
+		);
+	try {
+		accessSync(root, constants.W_OK);
+	} catch {
+		stop(`The folder ${root} cannot be written to, and the build happens inside it: copy it to a place of your own.`);
+	}
+}
+
+function checkToolchain() {
+	const missing = missingParts();
+	if (missing.length > 0) stop(missingMessage(missing));
+}
+
+/** Settings for every child: no telemetry, no questions, and a cache that can be written even where HOME cannot. */
+function childEnvironment() {
+	const env = {
+		...process.env,
+		COREPACK_ENABLE_DOWNLOAD_PROMPT: "0",
+		TURBO_TELEMETRY_DISABLED: "1",
+		TURBO_NO_UPDATE_NOTIFIER: "1",
+		npm_config_update_notifier: "false",
+		DD_TOOLCHAIN: toolchainFingerprint(),
+	};
+	let home;
+	try {
+		home = homedir();
+		mkdirSync(home, { recursive: true });
+		accessSync(home, constants.W_OK);
+	} catch {
+		const substitute = join(root, ".turbo", "home");
+		mkdirSync(substitute, { recursive: true });
+		if (home) env.npm_config_userconfig = process.env.npm_config_userconfig || join(home, ".npmrc");
+		for (const name of ["XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "npm_config_cache"])
+			delete env[name];
+		env.HOME = substitute;
+		env.USERPROFILE = substitute;
+	}
+	return env;
+}
+
+/** Runs a program with our terminal and returns its exit code. */
+function runProgram(command, args, env, shell = false) {
+	const result = spawnSync(command, args, { stdio: "inherit", cwd: root, env, shell });
+	if (result.error && result.error.code === "ENOENT")
+		stop(`${command} is not on PATH; it comes with Node from https://nodejs.org.`);
+	if (result.error) stop(`${command} could not be started: ${result.error.message}.`);
+	if (result.signal) process.exit(result.signal === "SIGINT" ? 130 : 1);
+	return result.status;
+}
+
+/** How to call pnpm: the one on PATH when its major is ours, else npm's npx fetches ours. */
+function findPnpm(env) {
+	const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+	const wanted = manifest.packageManager.replace(/\+.*/, "");
+	const found = spawnSync("pnpm", ["--version"], { shell: onWindows, encoding: "utf8", cwd: root, env });
+	const major = (version) => version.trim().split(".")[0];
+	const usable = found.status === 0 && major(found.stdout) === major(wanted.split("@")[1]);
+	return usable ? ["pnpm"] : ["npx", "--yes", wanted];
+}
+
+function main([target, ...args]) {
+	if (!Object.keys(TARGETS).includes(target)) {
+		stop(`Usage: node scripts/bootstrap.mjs <${Object.keys(TARGETS).join("|")}> [arguments]`, 2);
+	}
+	checkNode();
+	checkFolder();
+	checkToolchain();
+	const env = childEnvironment();
+	const [pnpm, ...first] = findPnpm(env);
+	const runPnpm = (...rest) => runProgram(pnpm, [...first, ...rest], env, onWindows);
+	// --prefer-offline: what this machine has already is not asked for again.
+	if (runPnpm("install", "--frozen-lockfile", "--prefer-offline", "--config.confirmModulesPurge=false") !== 0) {
+		stop(
+			"Installing the packages failed (see above). It needs the npm registry; behind a proxy, set HTTPS_PROXY or npm's registry.",
+		);
+	}
+	if (runPnpm("exec", "turbo", "run", "build", "--output-logs=new-only") !== 0) {
+		stop(
+			"The build failed: its first error stands above. `DD_CUDA=OFF` leaves CUDA out; docs/development.md lists the other settings.",
+		);
+	}
+	if (TARGETS[target] === undefined) return 0;
+	return runProgram(process.execPath, [join(root, "scripts", TARGETS[target]), ...args], env);
+}
+
+process.exit(main(process.argv.slice(2)));

@@ -1,11 +1,18 @@
-// Prints `N passed, N failed, N skipped` alone on the last line, so that any log reader can count.
+// A vitest reporter: the counts alone on the last line or, where DD_TEST_COUNTS names a file, in that file.
+import { writeFileSync } from "node:fs";
+import { countLine } from "./counts.mjs";
+
+const OUTCOMES = { passed: "passed", failed: "failed", skipped: "skipped", pending: "skipped" };
+
 export default class CountReporter {
-	onTestRunEnd(modules) {
-		const count = { passed: 0, failed: 0, skipped: 0, pending: 0 };
+	onTestRunEnd(modules, unhandledErrors) {
+		// What fails outside any test counts as a failure: a file that does not load, a hook, a stray rejection.
+		const counts = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
 		for (const module of modules) {
-			if (module.state() === "failed" && [...module.children.allTests()].length === 0) count.failed++;
-			for (const test of module.children.allTests()) count[test.result().state]++;
+			counts.failed += [module, ...module.children.allSuites()].filter((suite) => suite.errors().length > 0).length;
+			for (const test of module.children.allTests()) counts[OUTCOMES[test.result().state]]++;
 		}
-		console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped + count.pending} skipped`);
+		if (process.env.DD_TEST_COUNTS) writeFileSync(process.env.DD_TEST_COUNTS, JSON.stringify(counts));
+		else console.log(countLine(counts));
 	}
 }

@@ -1,1 +1,21 @@
-export {};
+// @dreamdist/native-cuda: finds and loads the native engine, and gives its surface types.
+import { loadAddon } from "./loader.js";
+import type { NativeModule } from "./surface.js";
+
+export {
+	AddonNotFoundError,
+	type BuildRecord,
+	type FailedAttempt,
+	type LoadedAddon,
+	loadAddon,
+} from "./loader.js";
+export { readMemory, type SystemMemory } from "./memory.js";
+export * from "./surface.js";
+
+/**
+ * The native engine, loaded at the first call.
+ * @throws AddonNotFoundError when no addon works on this machine; its message says what to do
+ */
+export function loadNative(): NativeModule {
+	return loadAddon().exports as NativeModule;
+}

@@ -1,0 +1,23 @@
+// Every command: a name, a line of help, and where its module is. Only the module of the command asked for is loaded.
+import type { CommandModule } from "./context.js";
+
+export interface CommandRow {
+	readonly name: string;
+	readonly summary: string;
+	/** Left out of the list of commands. */
+	readonly hidden?: boolean;
+	load(): Promise<CommandModule>;
+}
+
+export const commandTable: readonly CommandRow[] = [
+	{
+		name: "doctor",
+		summary: "report versions, the native engine, processor, memory and devices",
+		load: async () => (await import("./commands/doctor.js")).default,
+	},
+	{
+		name: "native",
+		summary: "build the native engine on this machine",
+		load: async () => (await import("./commands/native.js")).default,
+	},
+];

@@ -1,0 +1,39 @@
+// The options that every command has.
+import { type Command, InvalidArgumentError, Option } from "commander";
+
+export type DType = "f32" | "bf16" | "f16";
+
+export interface CommonOptions {
+	/** auto, cpu, cuda, cuda:<index> or cuda-emulated. */
+	device: string;
+	/** Undefined: the command's own choice. */
+	dtype?: DType;
+	json: boolean;
+	quiet: boolean;
+}
+
+function parseDevice(value: string): string {
+	if (/^(auto|cpu|cuda(:\d+)?|cuda-emulated)$/.test(value)) return value;
+	throw new InvalidArgumentError("Devices are auto, cpu, cuda, cuda:<index> and cuda-emulated.");
+}
+
+/** Adds --device, --dtype, --json and --quiet to a command. */
+export function addCommonOptions(command: Command): void {
+	command
+		.addOption(
+			new Option("--device <device>", "auto, cpu, cuda[:index] or cuda-emulated")
+				.argParser(parseDevice)
+				.default("auto"),
+		)
+		.addOption(new Option("--dtype <dtype>", "storage type of weights").choices(["f32", "bf16", "f16"]))
+		.option("--json", "print one JSON document instead of text", false)
+		.option("--quiet", "print nothing but errors and results", false);
+}
+
+/** Adds an example, and what else is worth saying, to the end of a command's help. `line` follows the program's name. */
+export function addExample(command: Command, line: string, remark?: string): Command {
+	return command.addHelpText(
+		"after",
+		`\nExample:\n  $ dreamdist ${line}${remark === undefined ? "" : `\n\n${remark}`}`,
+	);
+}
