@@ -1,4 +1,4 @@
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { constants, type FileHandle, open } from "node:fs/promises";
 import { DreamdistError, FileError } from "../errors.js";
 
 /** What each system error code means to the user: our code and the second half of the sentence. */
@@ -40,29 +40,26 @@ export function fileError(error: unknown, action: string, path: string): unknown
 }
 
 /**
- * Opens a regular file for reading. Folders, pipes and devices are refused before they are opened, since opening a pipe
- * waits for its other end for ever.
+ * Opens a regular file for reading; folders, pipes and devices are refused. Opening without blocking matters for pipes,
+ * where an ordinary open waits for the other end for ever.
  *
  * @returns the handle, which the caller closes, and the file's size in bytes
  */
 export async function openRegularFile(path: string): Promise<{ handle: FileHandle; size: number }> {
 	let handle: FileHandle | undefined;
 	try {
-		refuseSpecial(await stat(path), path);
-		handle = await open(path, "r");
+		// Windows has no such flag, and no pipes among its files.
+		handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
 		const status = await handle.stat();
-		refuseSpecial(status, path);
+		if (!status.isFile()) {
+			const kind = status.isDirectory() ? "a folder" : "a pipe or device";
+			throw new FileError("FILE_WRONG_KIND", path, `cannot read ${path}: it is ${kind}, not a file`);
+		}
 		return { handle, size: status.size };
 	} catch (error) {
 		await handle?.close();
 		throw fileError(error, "read", path);
 	}
-}
-
-function refuseSpecial(status: { isFile(): boolean; isDirectory(): boolean }, path: string): void {
-	if (status.isFile()) return;
-	const kind = status.isDirectory() ? "a folder" : "a pipe or device";
-	throw new FileError("FILE_WRONG_KIND", path, `cannot read ${path}: it is ${kind}, not a file`);
 }
 
 /** One positioned read asks for at most this much: Linux transfers no more than 2 GiB - 4 KiB in one call. */

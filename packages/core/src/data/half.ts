@@ -73,7 +73,9 @@ export function bf16FromBits(bits: number): number {
  *
  * @param out receives the result, at least as long as `bits`; a new array when left out
  */
-export function decodeF16(bits: Uint16Array, out = new Float32Array(bits.length)): Float32Array {
+export function decodeF16(bits: Uint16Array): Float32Array<ArrayBuffer>;
+export function decodeF16<T extends Float32Array>(bits: Uint16Array, out: T): T;
+export function decodeF16(bits: Uint16Array, out: Float32Array = new Float32Array(bits.length)): Float32Array {
 	const table = f16Table();
 	const target = new Uint32Array(out.buffer, out.byteOffset, out.length);
 	for (let i = 0; i < bits.length; i++) target[i] = table[bits[i]!]!;
@@ -81,21 +83,27 @@ export function decodeF16(bits: Uint16Array, out = new Float32Array(bits.length)
 }
 
 /** Decodes bfloat16 bits to float32, exactly; `out` as in `decodeF16`. */
-export function decodeBf16(bits: Uint16Array, out = new Float32Array(bits.length)): Float32Array {
+export function decodeBf16(bits: Uint16Array): Float32Array<ArrayBuffer>;
+export function decodeBf16<T extends Float32Array>(bits: Uint16Array, out: T): T;
+export function decodeBf16(bits: Uint16Array, out: Float32Array = new Float32Array(bits.length)): Float32Array {
 	const target = new Uint32Array(out.buffer, out.byteOffset, out.length);
 	for (let i = 0; i < bits.length; i++) target[i] = bits[i]! << 16;
 	return out;
 }
 
 /** Encodes float32 values as binary16 bits, rounding to nearest even; `out` as in `decodeF16`. */
-export function encodeF16(values: Float32Array, out = new Uint16Array(values.length)): Uint16Array {
+export function encodeF16(values: Float32Array): Uint16Array<ArrayBuffer>;
+export function encodeF16<T extends Uint16Array>(values: Float32Array, out: T): T;
+export function encodeF16(values: Float32Array, out: Uint16Array = new Uint16Array(values.length)): Uint16Array {
 	const source = new Uint32Array(values.buffer, values.byteOffset, values.length);
 	for (let i = 0; i < source.length; i++) out[i] = f16FromF32Bits(source[i]!);
 	return out;
 }
 
 /** Encodes float32 values as bfloat16 bits, rounding to nearest even; `out` as in `decodeF16`. */
-export function encodeBf16(values: Float32Array, out = new Uint16Array(values.length)): Uint16Array {
+export function encodeBf16(values: Float32Array): Uint16Array<ArrayBuffer>;
+export function encodeBf16<T extends Uint16Array>(values: Float32Array, out: T): T;
+export function encodeBf16(values: Float32Array, out: Uint16Array = new Uint16Array(values.length)): Uint16Array {
 	const source = new Uint32Array(values.buffer, values.byteOffset, values.length);
 	for (let i = 0; i < source.length; i++) out[i] = bf16FromF32Bits(source[i]!);
 	return out;

@@ -1,2 +1,3 @@
 export { type FileContents, writeFileAtomic, writeFully } from "./atomic.js";
 export * from "./half.js";
+export * from "./safetensors/index.js";
