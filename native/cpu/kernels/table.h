@@ -12,7 +12,8 @@ extern const KernelTable kTable;
 DD_KERNEL(pointwise) DD_KERNEL(copy) DD_KERNEL(reduce)
 DD_KERNEL(matmul)
 DD_KERNEL(conv2d) DD_KERNEL(conv2d_input_grad) DD_KERNEL(conv2d_weight_grad)
-DD_KERNEL(attention) DD_KERNEL(attention_grad)
+void attention(const KernelArgs&, ThreadTeam&);
+void attention_grad(const KernelArgs&, ThreadTeam&);
 DD_KERNEL(group_norm) DD_KERNEL(group_norm_grad)
 DD_KERNEL(layer_norm) DD_KERNEL(layer_norm_grad)
 DD_KERNEL(softmax) DD_KERNEL(softmax_grad)
@@ -26,8 +27,8 @@ DD_KERNEL(random) DD_KERNEL(adamw) DD_KERNEL(sgd)
 [[gnu::weak]] int64_t conv2d_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t conv2d_input_grad_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t conv2d_weight_grad_scratch(const KernelArgs&, int threads);
-[[gnu::weak]] int64_t attention_scratch(const KernelArgs&, int threads);
-[[gnu::weak]] int64_t attention_grad_scratch(const KernelArgs&, int threads);
+int64_t attention_scratch(const KernelArgs&, int threads);
+int64_t attention_grad_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t group_norm_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t group_norm_grad_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t layer_norm_grad_scratch(const KernelArgs&, int threads);
