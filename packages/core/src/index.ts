@@ -1,1 +1,1 @@
-export {};
+export * from "./diffusion/index.js";
