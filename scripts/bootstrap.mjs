@@ -1,11 +1,12 @@
 // The first command after a clone: `node scripts/bootstrap.mjs <build|demo|test> [arguments…]`.
 // Depends on Node alone. Checks the machine, installs the packages, builds, then runs the target.
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, mkdirSync, readFileSync } from "node:fs";
+import { accessSync, constants, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { missingMessage, missingParts, toolchainFingerprint } from "../packages/native-cuda/scripts/toolchain.mjs";
+import { findPnpm } from "./pnpm.mjs";
 
 const TARGETS = { build: undefined, demo: "demo.mjs", test: "test.mjs" };
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -25,13 +26,21 @@ function checkNode() {
 	);
 }
 
-function checkFolder() {
-	// PATH and CMake lists are separated by these; no tool of the build can address such a folder.
-	const bad = [delimiter, ";", "\n"].find((character) => root.slice(onWindows ? 2 : 0).includes(character));
-	if (bad)
+function checkFolder(target) {
+	const path = root.slice(onWindows ? 2 : 0);
+	// PATH and CMake lists are separated by these: no tool of the build can address such a folder.
+	const unusable = [delimiter, ";", "\n"].find((character) => path.includes(character));
+	if (unusable) {
 		stop(
-			`The folder ${root} has the character ${JSON.stringify(bad)} in its path, which build tools cannot handle: move it.`,
+			`The folder ${root} has ${JSON.stringify(unusable)} in its path, which build tools cannot handle: move the folder.`,
 		);
+	}
+	const unreadable = target === "test" && ["#", "?", "%"].find((character) => path.includes(character));
+	if (unreadable) {
+		stop(
+			`The folder ${root} has "${unreadable}" in its path, where vite, which runs the tests, finds no files: move the folder.`,
+		);
+	}
 	try {
 		accessSync(root, constants.W_OK);
 	} catch {
@@ -54,6 +63,8 @@ function childEnvironment() {
 		npm_config_update_notifier: "false",
 		DD_TOOLCHAIN: toolchainFingerprint(),
 	};
+	// `npm --silent run …` must not silence why npx failed.
+	if (env.npm_config_loglevel === "silent") env.npm_config_loglevel = "error";
 	let home;
 	try {
 		home = homedir();
@@ -81,22 +92,12 @@ function runProgram(command, args, env, shell = false) {
 	return result.status;
 }
 
-/** How to call pnpm: the one on PATH when its major is ours, else npm's npx fetches ours. */
-function findPnpm(env) {
-	const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-	const wanted = manifest.packageManager.replace(/\+.*/, "");
-	const found = spawnSync("pnpm", ["--version"], { shell: onWindows, encoding: "utf8", cwd: root, env });
-	const major = (version) => version.trim().split(".")[0];
-	const usable = found.status === 0 && major(found.stdout) === major(wanted.split("@")[1]);
-	return usable ? ["pnpm"] : ["npx", "--yes", wanted];
-}
-
 function main([target, ...args]) {
 	if (!Object.keys(TARGETS).includes(target)) {
 		stop(`Usage: node scripts/bootstrap.mjs <${Object.keys(TARGETS).join("|")}> [arguments]`, 2);
 	}
 	checkNode();
-	checkFolder();
+	checkFolder(target);
 	checkToolchain();
 	const env = childEnvironment();
 	const [pnpm, ...first] = findPnpm(env);
