@@ -1,0 +1,23 @@
+// Virtual memory of a program under compilation.
+import type { NativeBuffer } from "@dreamdist/native-cuda";
+import type { DType } from "../graph/types.js";
+
+/** A block of memory: a place in the arena that the planner chooses, or a buffer of its own. */
+export class Storage {
+	/** Byte offset in the arena, once planned. */
+	arenaOffset = -1;
+	/** Calls between which it is alive. */
+	firstUse = Number.POSITIVE_INFINITY;
+	lastUse = -1;
+
+	constructor(
+		readonly bytes: number,
+		readonly dtype: DType,
+		/** Null: in the arena. */
+		readonly buffer: NativeBuffer | null,
+		/** For printouts. */
+		readonly name: string,
+		/** Inputs live from the start of the run, outputs to its end. */
+		readonly role: "temporary" | "input" | "output" | "constant" | "state" | "weight",
+	) {}
+}
