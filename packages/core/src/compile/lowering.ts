@@ -33,6 +33,10 @@ export interface Lowering {
 	stored(value: Value): Operand;
 	/** The value in f32 with its last axis contiguous and every other axis at one pitch (rows of a matrix); copied if it is not. */
 	rows(value: Value, options?: { batchAxes?: number }): PitchedOperand;
+	/** The same for a view that is known: null if its axes can't be read that way. */
+	pitched(view: StridedOperand, batchAxes: number): PitchedOperand | null;
+	/** Whether a geglu layer reads this frozen weight, so that its packed copy interleaves value and gate columns. */
+	interleaved(value: Value): boolean;
 	/** Two values that stand side by side along the last axis: the halves of a concat that need not be copied, or [value, null]. */
 	halves(value: Value): readonly [Operand, Operand | null];
 	/** Fresh f32 storage for an output of the node (rounded to the value's dtype afterwards where that is f16 or bf16). */
@@ -45,9 +49,8 @@ export interface Lowering {
 	inPlace(input: Value, output: Value): Operand;
 	/** Appends a kernel call; its scratch is planned for. */
 	call(kernel: string, node: Node, call: KernelCall): void;
-	/** Rows of the table with a lowering of their own shape. */
+	/** Leaves a concat to whoever reads it: as halves, or copied together on first demand. */
 	concat(node: Node): void;
-	matmul(node: Node): void;
 }
 
 /** Rows at a pitch: element [b, r, c] lies at offset + b·batchStride + r·pitch + c. */

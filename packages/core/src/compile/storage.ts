@@ -10,14 +10,19 @@ export class Storage {
 	firstUse = Number.POSITIVE_INFINITY;
 	lastUse = -1;
 
+	/** The native memory of a buffer of its own; weights get theirs once the plan is accepted. */
+	buffer: NativeBuffer | null = null;
+
 	constructor(
 		readonly bytes: number,
 		readonly dtype: DType,
-		/** Null: in the arena. */
-		readonly buffer: NativeBuffer | null,
 		/** For printouts. */
 		readonly name: string,
 		/** Inputs live from the start of the run, outputs to its end. */
 		readonly role: "temporary" | "input" | "output" | "constant" | "state" | "weight",
 	) {}
+
+	get inArena(): boolean {
+		return this.role === "temporary" || this.role === "input" || this.role === "output";
+	}
 }

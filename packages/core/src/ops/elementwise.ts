@@ -129,7 +129,7 @@ export const activationReference = {
 const nanMax = (a: number, b: number) => (Number.isNaN(a) || Number.isNaN(b) ? Number.NaN : Math.max(a, b));
 const nanMin = (a: number, b: number) => (Number.isNaN(a) || Number.isNaN(b) ? Number.NaN : Math.min(a, b));
 
-const OPS = {
+const OPS: Record<string, Op> = {
 	add: define("add", { opcode: 2, arity: 2, f: (a, b) => a + b, derivative: (g) => [g, g] }),
 	sub: define("sub", { opcode: 3, arity: 2, f: (a, b) => a - b, derivative: (g, c) => [g, c.needs(1) ? neg(g) : null] }),
 	mul: define("mul", {
@@ -265,15 +265,15 @@ const OPS = {
 			c.needs(2) ? select(c.input(0), 0, g) : null,
 		],
 	}),
-} satisfies Record<string, Op>;
+};
 
 /** Opcodes of instructions that are not ops of their own. */
 export const MOVE = 0;
 export const IMMEDIATE = 1;
 
-function apply(name: keyof typeof OPS, ...operands: Operand[]): Value {
+function apply(name: string, ...operands: Operand[]): Value {
 	const values = toValues(name, operands);
-	return values[0]!.graph.apply(OPS[name], values)[0]!;
+	return values[0]!.graph.apply(OPS[name]!, values)[0]!;
 }
 
 /** a + b, broadcast. */

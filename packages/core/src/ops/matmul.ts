@@ -1,6 +1,7 @@
 // Matrix products with their fused epilogues.
 import { ShapeError } from "../graph/errors.js";
-import type { Value } from "../graph/graph.js";
+import { frozenOf, type Node, type Value } from "../graph/graph.js";
+import type { Lowering, PitchedOperand } from "../compile/lowering.js";
 import { formatType, sameShape, sizeOf, type Type } from "../graph/types.js";
 import { activationGrad, activationReference, add, gelu, mul } from "./elementwise.js";
 import { sum } from "./reduce.js";
@@ -148,7 +149,8 @@ const matmulOp = defineOp({
 			residual,
 		];
 	},
-	lower: (lowering, node) => lowering.matmul(node),
+	lower: lowerMatmul,
+	residualInput: 3,
 	samples: (random): Sample[] => {
 		const f32 = (...shape: number[]): Type => ({ shape, dtype: "f32" });
 		const [m, n, k] = [random.integer(1, 40), random.integer(1, 70), random.integer(1, 50)];
@@ -169,6 +171,67 @@ const matmulOp = defineOp({
 		];
 	},
 });
+
+interface Side {
+	operand: PitchedOperand;
+	transposed: boolean;
+}
+
+/** A matrix operand in place if one of its last two axes is contiguous, with the transposition that reads it so. */
+function side(lowering: Lowering, value: Value, batchAxes: number, transposed: boolean): Side {
+	const view = lowering.strided(value);
+	const [rowStride, columnStride] = view.strides.slice(-2) as [number, number];
+	const flipped = columnStride !== 1 && rowStride === 1 && view.shape.at(-1) !== 1 && view.dtype === "f32";
+	if (flipped && batchAxes === view.shape.length - 2) {
+		const swap = (list: readonly number[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
+		const operand = lowering.pitched({ ...view, shape: swap(view.shape), strides: swap(view.strides) }, batchAxes);
+		if (operand) return { operand, transposed: !transposed };
+	}
+	return { operand: lowering.rows(value, { batchAxes }), transposed };
+}
+
+function lowerMatmul(lowering: Lowering, node: Node): void {
+	const [a, b, bias, residual] = node.inputs as readonly [Value, Value, Value | null, Value | null];
+	const { transposeA, transposeB, activation, alpha } = node.attributes as unknown as MatmulAttributes;
+	const { batch, m, n, k, batchedA, batchedB } = matmulDims(a, b, transposeA, transposeB);
+	const left = side(lowering, a, batchedA ? a.rank - 2 : 0, transposeA);
+	// A frozen matrix is read from its packed copy, in either direction; weights of geglu layers are interleaved there.
+	const interleave = b.rank === 2 && frozenOf(b) ? lowering.interleaved(b) : false;
+	const [rows, columns] = b.shape.slice(-2) as [number, number];
+	const packed = b.rank === 2 ? lowering.packed(b, "matmul", [rows, columns, interleave ? 1 : 0]) : null;
+	const right = packed ? { operand: { ...packed, pitch: columns, batchStride: 0 }, transposed: transposeB } : side(lowering, b, batchedB ? b.rank - 2 : 0, transposeB);
+	const preact = lowering.outputIfUsed(node.outputs[1]!);
+	const columnsOut = activation === "geglu" ? n / 2 : n;
+	lowering.call("matmul", node, {
+		operands: [
+			left.operand,
+			right.operand,
+			bias && lowering.contiguous(bias),
+			residual && lowering.contiguous(residual),
+			lowering.output(node.outputs[0]!),
+			preact,
+		],
+		ints: [
+			batch,
+			m,
+			n,
+			k,
+			left.transposed ? 1 : 0,
+			right.transposed ? 1 : 0,
+			left.operand.pitch,
+			right.operand.pitch,
+			columnsOut,
+			batchedA ? left.operand.batchStride : 0,
+			batchedB ? right.operand.batchStride : 0,
+			m * columnsOut,
+			ACTIVATION_CODES[activation],
+			packed ? (interleave ? 2 : 1) : 0,
+			columnsOut,
+			m * columnsOut,
+		],
+		floats: [alpha],
+	});
+}
 
 function product(a: Value, b: Value, transposeA: boolean, transposeB: boolean, alpha: number): Value {
 	return a.graph.apply(matmulOp, [a, b, null, null], { transposeA, transposeB, activation: "none", alpha })[0]!;

@@ -54,6 +54,8 @@ export interface Op {
 	differentiate?(context: GradientContext): readonly (Value | null)[];
 	/** Emits kernel calls. Absent for leaves, views and elementwise ops, which the compiler handles. */
 	lower?(lowering: Lowering, node: Node): void;
+	/** The optional input that is added to output 0 after everything else: a following sum is folded into it. */
+	readonly residualInput?: number;
 	/** Elementwise ops: how they run inside the `pointwise` kernel. */
 	readonly pointwise?: PointwiseRule;
 	/** Views: how they reinterpret the strides of their input instead of moving data. Null: this input's strides can't express it. */

@@ -1,0 +1,56 @@
+// Runs a graph op by op, without fusion, and compares each result with the float64 interpreter.
+import type { Device } from "../device/device.js";
+import { frozenContents } from "../device/contents.js";
+import { type Graph, type Node, stateOf } from "../graph/graph.js";
+import type { Tensor } from "../device/tensor.js";
+import { interpret } from "../interpret/interpreter.js";
+import { emit } from "./emitter.js";
+import { runEmitted } from "./compile.js";
+
+export interface CheckReport {
+	/** How many values were compared. */
+	readonly values: number;
+	/** The largest relative error of any value, in the norm. */
+	readonly largestError: number;
+	/** The first op, in program order, whose result is not finite or off; null: all agree. */
+	readonly first: null | { readonly op: string; readonly value: string; readonly reason: string };
+}
+
+export async function checkProgram(
+	device: Device,
+	nodes: readonly Node[],
+	_graph: Graph,
+	inputs: Readonly<Record<string, ArrayLike<number>>>,
+	bound: number,
+): Promise<CheckReport> {
+	const values = nodes.filter((node) => !node.op.leaf).flatMap((node) => [...node.outputs]);
+	const states = new Map<Tensor, ArrayLike<number>>();
+	for (const node of nodes) {
+		const tensor = stateOf(node.outputs[0]!);
+		if (tensor) states.set(tensor, await tensor.read());
+	}
+	const frozen = await frozenContents(device, nodes);
+	const got = await runEmitted(device, emit(device, nodes, values, [], { fuse: false }), inputs, values);
+	const want = interpret(values, { inputs, state: (tensor) => states.get(tensor)!, frozen: (tensor) => frozen.get(tensor)! });
+	let largestError = 0;
+	let first: CheckReport["first"] = null;
+	values.forEach((value, i) => {
+		const { error, broken } = compare(got[i]!, want.get(value)!);
+		largestError = Math.max(largestError, error);
+		if (!first && (broken || error > bound))
+			first = { op: value.node.label, value: String(value), reason: broken ?? `its relative error is ${error.toExponential(2)}` };
+	});
+	return { values: values.length, largestError, first };
+}
+
+function compare(got: ArrayLike<number>, want: Float64Array): { error: number; broken: string | null } {
+	let difference = 0;
+	let size = 0;
+	for (let i = 0; i < want.length; i++) {
+		if (!Number.isFinite(got[i]!)) return { error: Number.POSITIVE_INFINITY, broken: `element ${i} is ${got[i]}` };
+		difference += (got[i]! - want[i]!) ** 2;
+		size += want[i]! ** 2;
+	}
+	return { error: Math.sqrt(difference) / (Math.sqrt(size) || 1), broken: null };
+}
+

@@ -1,0 +1,163 @@
+// From a graph to a program: dead code, fusion, kernel calls, the memory plan, and the native program.
+import { DTYPE_CODES, type NativeBuffer } from "@dreamdist/native-cuda";
+import type { Device } from "../device/device.js";
+import { emptyStorage, fromStorage, type HostArray, toStorage } from "../device/host.js";
+import { GraphError, InsufficientMemoryError } from "../graph/errors.js";
+import { constantData, frozenOf, type Graph, inputName, type Node, type Value } from "../graph/graph.js";
+import { bytesPerElement } from "../graph/types.js";
+import { nodesBehind } from "../interpret/interpreter.js";
+import { type Emitted, emit } from "./emitter.js";
+import { planArena } from "./plan.js";
+import { Program, type ProgramMemory } from "./program.js";
+import type { Storage } from "./storage.js";
+
+export interface CompileOptions {
+	/** For printouts and errors. */
+	name?: string;
+	/** Fuse elementwise chains and residuals. Default true; off only to test fusion itself. */
+	fuse?: boolean;
+	/** What could be changed to need less memory, for the refusal of a plan that does not fit. */
+	lessMemory?: readonly string[];
+	signal?: AbortSignal;
+}
+
+export async function compileGraph<K extends string>(device: Device, graph: Graph, outputs: Record<K, Value>, options: CompileOptions): Promise<Program<K>> {
+	const names = Object.keys(outputs) as K[];
+	const values = names.map((name) => outputs[name]);
+	for (const value of values) if (value.graph !== graph) throw new GraphError("compile: an output belongs to another graph");
+	const nodes = liveNodes(graph, values);
+	const emitted = emit(device, nodes, values, graph.assignments, options);
+	const arena = planArena(emitted.storages);
+	const memory = planMemory(device, emitted, arena);
+	refuseIfTooLarge(device, emitted, memory, options);
+	const constants = await bindBuffers(device, emitted, options.signal);
+	options.signal?.throwIfAborted();
+	const native = device.native.createProgram(describe(emitted, arena));
+	return new Program({ device, name: options.name ?? "program", graph, nodes, outputNames: names, outputs: values, emitted, native, memory, constants });
+}
+
+/** Runs emitted calls once, for checks: nothing is kept. */
+export async function runEmitted(
+	device: Device,
+	emitted: Emitted,
+	inputs: Readonly<Record<string, ArrayLike<number>>>,
+	outputs: readonly Value[],
+): Promise<HostArray[]> {
+	const arena = planArena(emitted.storages);
+	const constants = await bindBuffers(device, emitted);
+	const native = device.native.createProgram(describe(emitted, arena));
+	try {
+		const given = [...emitted.inputs.keys()].map((value) => toStorage(inputs[inputName(value)!]!, value.dtype));
+		const raw = outputs.map((value) => emptyStorage(value.size, value.dtype));
+		await device.native.run(native, given, raw, null, false, null);
+		return raw.map((data, i) => fromStorage(data, outputs[i]!.dtype));
+	} finally {
+		native.dispose();
+		for (const buffer of constants) buffer.dispose();
+	}
+}
+
+/** What the outputs and the assignments need, and every declared input. */
+function liveNodes(graph: Graph, outputs: readonly Value[]): Node[] {
+	return nodesBehind([...graph.inputs, ...outputs, ...graph.assignments.map((a) => a.value)]);
+}
+
+function planMemory(device: Device, emitted: Emitted, arena: number): ProgramMemory {
+	const weights = emitted.weights.reduce((sum, { storage }) => sum + storage.bytes, 0);
+	let state = emitted.constants.reduce((sum, { storage }) => sum + storage.bytes, 0);
+	for (const storage of emitted.states.values()) state += storage.bytes;
+	const { fixed } = device.memory;
+	return { weights, state, arena, fixed, peak: weights + state + arena + fixed };
+}
+
+const gib = (bytes: number) => (bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
+
+function refuseIfTooLarge(device: Device, emitted: Emitted, memory: ProgramMemory, options: CompileOptions): void {
+	const held = device.memory;
+	let more = emitted.constants.reduce((sum, { storage }) => sum + storage.bytes, 0);
+	for (const { storage, value, packer, ints } of emitted.weights)
+		if (!device.weights.has(frozenOf(value)!, packer, ints)) more += storage.bytes;
+	const needed = held.weights + held.state + more + Math.max(held.arena, memory.arena) + held.fixed;
+	if (needed <= device.memoryLimit) return;
+	const advice = options.lessMemory?.length ? ` To need less: ${options.lessMemory.join("; ")}.` : "";
+	throw new InsufficientMemoryError(
+		`${options.name ?? "the program"} needs ${gib(needed)} on ${device.kind} (weights ${gib(memory.weights)}, state ${gib(memory.state)}, ` +
+			`arena ${gib(memory.arena)}, fixed ${gib(memory.fixed)}), but only ${gib(device.memoryLimit)} may be used.${advice}`,
+		needed,
+		device.memoryLimit,
+	);
+}
+
+/** Allocates and fills what lives in buffers of its own. Returns the constants, which belong to the program. */
+async function bindBuffers(device: Device, emitted: Emitted, signal?: AbortSignal): Promise<NativeBuffer[]> {
+	const pending: Promise<void>[] = [];
+	for (const { storage, value, packer, ints } of emitted.weights) {
+		signal?.throwIfAborted();
+		const weight = device.weights.get(frozenOf(value)!, packer, ints, storage.bytes);
+		storage.buffer = weight.buffer;
+		pending.push(weight.ready);
+	}
+	const constants: NativeBuffer[] = [];
+	for (const { storage, value } of emitted.constants) {
+		const buffer = device.allocate(storage.bytes);
+		constants.push(buffer);
+		storage.buffer = buffer;
+		pending.push(device.native.write(buffer, 0, toStorage(constantData(value)!, value.dtype)));
+	}
+	await Promise.all(pending);
+	return constants;
+}
+
+function describe(emitted: Emitted, arenaBytes: number) {
+	const kernels: string[] = [];
+	const kernelIndex = new Map<string, number>();
+	const buffers: NativeBuffer[] = [];
+	const bufferIndex = new Map<Storage, number>();
+	const slots: number[] = [];
+	const slotIndex = new Map<string, number>();
+	const storageIndex = new Map<Storage, number>();
+	const code: number[] = [];
+	const indexOf = <T>(map: Map<T, number>, key: T, add: () => void): number => {
+		let index = map.get(key);
+		if (index === undefined) {
+			index = map.size;
+			map.set(key, index);
+			add();
+		}
+		return index;
+	};
+	let commit = emitted.calls.findIndex((call) => call.commits);
+	if (commit < 0) commit = emitted.calls.length;
+	for (const call of emitted.calls) {
+		code.push(indexOf(kernelIndex, call.kernel, () => kernels.push(call.kernel)));
+		code.push(call.scratch?.arenaOffset ?? 0, call.operands.length);
+		for (const operand of call.operands) {
+			if (!operand) {
+				code.push(-1);
+				continue;
+			}
+			const { storage, offset, dtype, extent } = operand;
+			const id = indexOf(storageIndex, storage, () => undefined);
+			const size = bytesPerElement(dtype);
+			const slot = indexOf(slotIndex, `${id}/${offset}/${dtype}/${extent}`, () => {
+				const buffer = storage.inArena ? -1 : indexOf(bufferIndex, storage, () => buffers.push(storage.buffer!));
+				slots.push(buffer, (storage.inArena ? storage.arenaOffset : 0) + offset * size, DTYPE_CODES[dtype], extent * size);
+			});
+			code.push(slot);
+		}
+		code.push(call.ints.length, ...call.ints, call.floats.length, ...call.floats);
+	}
+	const region = (storage: Storage) => [storage.arenaOffset, storage.bytes];
+	return {
+		kernels,
+		labels: emitted.calls.map((call) => call.label),
+		code: Float64Array.from(code),
+		slots: Float64Array.from(slots),
+		buffers,
+		inputs: Float64Array.from([...emitted.inputs.values()].flatMap(region)),
+		outputs: Float64Array.from(emitted.outputs.flatMap(region)),
+		arenaBytes,
+		commit,
+	};
+}
+

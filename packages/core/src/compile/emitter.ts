@@ -1,0 +1,463 @@
+// From a graph to a flat list of kernel calls over virtual memory.
+import type { Device } from "../device/device.js";
+import type { Tensor } from "../device/tensor.js";
+import { GraphError } from "../graph/errors.js";
+import { constantData, frozenOf, inputName, Node, stateOf, type Value } from "../graph/graph.js";
+import { bytesPerElement, bytesOf, type DType, sizeOf, stridesOf, type Type } from "../graph/types.js";
+import type { Assignment } from "../graph/graph.js";
+import { type Fusion, NO_FUSION, planFusion, Uses } from "./fusion.js";
+import type { KernelCall, Lowering, Operand, PitchedOperand, StridedOperand } from "./lowering.js";
+import { buildPointwise } from "./pointwise.js";
+import { Storage } from "./storage.js";
+
+/** One kernel call of a program. */
+export interface EmittedCall {
+	readonly kernel: string;
+	readonly label: string;
+	readonly operands: readonly (Operand | null)[];
+	readonly ints: readonly number[];
+	readonly floats: readonly number[];
+	readonly scratch: Storage | null;
+	/** Whether it writes memory that outlives the run. */
+	readonly commits: boolean;
+}
+
+export interface Emitted {
+	readonly calls: readonly EmittedCall[];
+	readonly storages: ReadonlySet<Storage>;
+	readonly inputs: ReadonlyMap<Value, Storage>;
+	readonly outputs: readonly Storage[];
+	/** What each buffer-backed storage comes from. */
+	readonly weights: readonly PlannedWeight[];
+	readonly constants: readonly { readonly storage: Storage; readonly value: Value }[];
+	readonly states: ReadonlyMap<Tensor, Storage>;
+}
+
+/** A frozen weight in a layout: packed by `packer`, or null as stored. */
+export interface PlannedWeight {
+	readonly storage: Storage;
+	readonly value: Value;
+	readonly packer: string | null;
+	readonly ints: readonly number[];
+}
+
+export interface EmitOptions {
+	/** Fuse elementwise chains and residuals. Default true. */
+	fuse?: boolean;
+}
+
+function extentOf(view: { shape: readonly number[]; strides: readonly number[] }): number {
+	if (sizeOf(view.shape) === 0) return 0;
+	let last = 0;
+	view.shape.forEach((n, i) => {
+		last += (n - 1) * view.strides[i]!;
+	});
+	return last + 1;
+}
+
+export function emit(
+	device: Device,
+	nodes: readonly Node[],
+	outputs: readonly Value[],
+	assignments: readonly Assignment[],
+	options: EmitOptions = {},
+): Emitted {
+	return new Emitter(device, nodes, outputs, assignments, options).run();
+}
+
+class Emitter implements Lowering {
+	private readonly uses: Uses;
+	private readonly fusion: Fusion;
+	private readonly calls: EmittedCall[] = [];
+	private readonly storages = new Set<Storage>();
+	private readonly inputStorages = new Map<Value, Storage>();
+	private readonly stateStorages = new Map<Tensor, Storage>();
+	private readonly weights: PlannedWeight[] = [];
+	private readonly weightStorages = new Map<string, Storage>();
+	private readonly constants: { storage: Storage; value: Value }[] = [];
+	private readonly places = new Map<Value, StridedOperand>();
+	private readonly f32Copies = new Map<Value, Operand>();
+	private readonly done = new Set<Node>();
+	private readonly interleavedWeights: Set<Value>;
+	/** Outputs computed in f32 whose value is of low precision: rounded after the node's calls. */
+	private roundings: { from: StridedOperand; to: StridedOperand; node: Node }[] = [];
+
+	constructor(
+		private readonly device: Device,
+		private readonly nodes: readonly Node[],
+		private readonly outputs: readonly Value[],
+		private readonly assignments: readonly Assignment[],
+		options: EmitOptions,
+	) {
+		this.uses = new Uses(nodes, [...outputs, ...assignments.map((a) => a.value)]);
+		this.fusion = options.fuse === false ? NO_FUSION : planFusion(nodes, this.uses);
+		this.interleavedWeights = new Set(
+			nodes.flatMap((node) => (node.op.name === "matmul" && node.attributes.activation === "geglu" ? [node.inputs[1]!] : [])),
+		);
+	}
+
+	run(): Emitted {
+		// Inputs lie in the arena from the start, in their declared order, read or not.
+		for (const node of this.nodes) if (inputName(node.outputs[0]!) !== null) this.strided(node.outputs[0]!);
+		for (const node of this.nodes) this.emitNode(node);
+		const results = this.outputs.map((value) => this.emitOutput(value));
+		this.emitAssignments();
+		for (const storage of this.inputStorages.values()) {
+			storage.firstUse = -1;
+			storage.lastUse = Math.max(storage.lastUse, 0);
+		}
+		for (const storage of results) storage.lastUse = this.calls.length;
+		return {
+			calls: this.calls,
+			storages: this.storages,
+			inputs: this.inputStorages,
+			outputs: results,
+			weights: this.weights,
+			constants: this.constants,
+			states: this.stateStorages,
+		};
+	}
+
+	private emitNode(node: Node): void {
+		if (node.op.leaf || node.op.view || this.fusion.inlined.has(node) || this.fusion.deferred.has(node)) return;
+		if (node.op.name === "concat") return; // made on demand
+		const residual = this.fusion.residuals.get(node);
+		if (residual) this.emitWithResidual(node, residual.product, residual.other);
+		else if (node.op.pointwise) this.emitPointwise(node);
+		else if (node.op.lower) {
+			node.op.lower(this, node);
+			this.flushRoundings();
+		} else throw new GraphError(`${node.label} can't be compiled: its row in the op table has no lowering`);
+		this.done.add(node);
+	}
+
+	/** The product again, with the sum's other operand as its residual and the sum's value as its result. */
+	private emitWithResidual(sum: Node, product: Node, other: Value): void {
+		const inputs = [...product.inputs];
+		inputs[product.op.residualInput!] = other;
+		const fused = new Node(product.graph, sum.id, product.op, inputs, product.attributes, product.outputs, product.path, product.region);
+		this.aliases.set(fused.outputs[0]!, sum.outputs[0]!);
+		for (let i = 1; i < fused.outputs.length; i++) this.aliases.set(fused.outputs[i]!, product.outputs[i]!);
+		fused.op.lower!(this, fused);
+		this.flushRoundings();
+		this.done.add(product);
+	}
+	private readonly aliases = new Map<Value, Value>();
+	private canonical(value: Value): Value {
+		return this.aliases.get(value) ?? value;
+	}
+
+	private emitPointwise(root: Node): void {
+		const value = root.outputs[0]!;
+		const built = buildPointwise(root, (node) => this.fusion.inlined.has(node), (operand) => this.strided(operand));
+		for (const node of built.nodes) this.done.add(node);
+		// Straight into the state it will become, if nothing reads the old contents later.
+		let target: StridedOperand | null = null;
+		const assignment = this.assignments.find((a) => a.value === value);
+		if (assignment) {
+			const storage = this.stateStorage(assignment.tensor);
+			const contiguous = stridesOf(value.shape).join();
+			const clash = built.inputs.some((input) => input.storage === storage && (input.strides.join() !== contiguous || input.offset !== 0));
+			const old = this.nodes.find((node) => stateOf(node.outputs[0]!) === assignment.tensor)?.outputs[0];
+			if (!clash && (!old || this.readersDone(old))) target = this.whole(storage, value);
+		}
+		target ??= this.whole(this.temporary(value, root.label), value);
+		this.places.set(value, target);
+		this.push({
+			kernel: "pointwise",
+			label: root.label,
+			operands: [...built.inputs, target],
+			ints: built.ints(target.strides),
+			floats: built.floats,
+			scratch: null,
+			commits: !target.storage.inArena,
+		});
+	}
+
+	private emitOutput(value: Value): Storage {
+		const source = this.strided(value);
+		const own = source.storage.role === "temporary" && source.storage.bytes === bytesOf(value);
+		if (own && source.offset === 0 && this.isContiguous(source)) return source.storage;
+		const storage = this.allocate(new Storage(bytesOf(value), value.dtype, `output ${value}`, "output"));
+		this.copy(source, this.whole(storage, value), `output ${value}`);
+		return storage;
+	}
+
+	private emitAssignments(): void {
+		const copies: { from: StridedOperand; to: StridedOperand; label: string }[] = [];
+		for (const { tensor, value } of this.assignments) {
+			const to = this.whole(this.stateStorage(tensor), value);
+			let from = this.strided(value);
+			if (from.storage === to.storage && from.offset === 0 && from.strides.join() === to.strides.join()) continue;
+			const label = `assign ${tensor.name}`;
+			// The source may itself be state that another assignment replaces: take it aside first.
+			if (!from.storage.inArena) {
+				const aside = this.whole(this.temporary(value, label), value);
+				this.copy(from, aside, label);
+				from = aside;
+			}
+			copies.push({ from, to, label });
+		}
+		for (const { from, to, label } of copies) this.copy(from, to, label);
+	}
+
+	// ---- memory
+
+	private allocate(storage: Storage): Storage {
+		this.storages.add(storage);
+		return storage;
+	}
+
+	private temporary(type: Type, name: string, dtype: DType = type.dtype): Storage {
+		return this.allocate(new Storage(sizeOf(type.shape) * bytesPerElement(dtype), dtype, name, "temporary"));
+	}
+
+	private whole(storage: Storage, type: Type): StridedOperand {
+		return { storage, offset: 0, dtype: storage.dtype, extent: sizeOf(type.shape), shape: type.shape, strides: stridesOf(type.shape) };
+	}
+
+	private stateStorage(tensor: Tensor): Storage {
+		let storage = this.stateStorages.get(tensor);
+		if (!storage) {
+			if (tensor.device !== this.device) throw new GraphError(`state "${tensor.name}" lives on another device`);
+			storage = new Storage(tensor.bytes, tensor.dtype, `state ${tensor.name}`, "state");
+			storage.buffer = tensor.buffer;
+			this.stateStorages.set(tensor, storage);
+		}
+		return storage;
+	}
+
+	/** Whether everything that reads the value has been emitted. */
+	private readersDone(value: Value, except?: Node): boolean {
+		if (this.outputs.includes(value) || this.assignments.some((a) => a.value === value && a.tensor !== stateOf(value))) return false;
+		return this.uses.of(value).every((reader) => {
+			if (reader === except || this.done.has(reader)) return true;
+			const lazy = reader.op.view || reader.op.name === "concat";
+			return !!lazy && reader.outputs.every((out) => this.readersDone(out, except));
+		});
+	}
+
+	private leaf(value: Value): StridedOperand {
+		const tensor = stateOf(value);
+		if (tensor) return this.whole(this.stateStorage(tensor), value);
+		if (inputName(value) !== null) {
+			const storage = this.allocate(new Storage(bytesOf(value), value.dtype, `input ${inputName(value)}`, "input"));
+			this.inputStorages.set(value, storage);
+			return this.whole(storage, value);
+		}
+		if (constantData(value)) {
+			const storage = new Storage(bytesOf(value), value.dtype, `constant ${value}`, "constant");
+			this.constants.push({ storage, value });
+			return this.whole(storage, value);
+		}
+		return this.whole(this.weightStorage(value, null, []), value);
+	}
+
+	private weightStorage(value: Value, packer: string | null, ints: readonly number[]): Storage {
+		const key = `${value.node.id}/${packer}/${ints.join()}`;
+		let storage = this.weightStorages.get(key);
+		if (!storage) {
+			const tensor = frozenOf(value)!;
+			const bytes = packer ? this.device.packedBytes(packer, tensor.dtype, ints) : tensor.bytes;
+			storage = new Storage(bytes, tensor.dtype, `weight ${tensor.name}`, "weight");
+			this.weightStorages.set(key, storage);
+			this.weights.push({ storage, value, packer, ints });
+		}
+		return storage;
+	}
+
+	// ---- Lowering
+
+	strided(value: Value): StridedOperand {
+		const known = this.places.get(value);
+		if (known) return known;
+		const { node } = value;
+		let place: StridedOperand;
+		if (node.op.leaf) place = this.leaf(value);
+		else if (node.op.view) {
+			const input = this.strided(node.inputs[0]!);
+			let base = input;
+			let view = node.op.view(input, node.attributes, value);
+			if (!view) {
+				base = this.compact(input, node);
+				view = node.op.view(base, node.attributes, value);
+			}
+			if (!view) throw new GraphError(`${node.label} is no view of contiguous memory`);
+			place = { storage: base.storage, dtype: base.dtype, ...view, extent: extentOf(view) };
+		} else if (node.op.name === "concat") place = this.materialise(node);
+		else throw new GraphError(`${node.label} was read before it was computed`);
+		this.places.set(value, place);
+		return place;
+	}
+
+	/** A contiguous copy of a view, made once. */
+	private readonly compacted = new Map<StridedOperand, StridedOperand>();
+	private compact(view: StridedOperand, node: Node): StridedOperand {
+		let copy = this.compacted.get(view);
+		if (!copy) {
+			copy = this.whole(this.allocate(new Storage(sizeOf(view.shape) * bytesPerElement(view.dtype), view.dtype, node.label, "temporary")), view);
+			this.copy(view, copy, node.label);
+			this.compacted.set(view, copy);
+		}
+		return copy;
+	}
+
+	private isContiguous(view: StridedOperand): boolean {
+		let step = 1;
+		for (let i = view.shape.length - 1; i >= 0; i--) {
+			if (view.shape[i] !== 1 && view.strides[i] !== step) return false;
+			step *= view.shape[i]!;
+		}
+		return true;
+	}
+
+	stored(value: Value): Operand {
+		const view = this.strided(value);
+		return this.isContiguous(view) ? view : this.compact(view, value.node);
+	}
+
+	contiguous(value: Value): Operand {
+		const view = this.strided(value);
+		if (view.dtype === "f32" || view.dtype === "i32") return this.stored(value);
+		let copy = this.f32Copies.get(value);
+		if (!copy) {
+			const target = this.whole(this.temporary(value, `${value.node.label} in f32`, "f32"), value);
+			this.copy(view, target, `${value.node.label} in f32`);
+			this.f32Copies.set(value, target);
+			copy = target;
+		}
+		return copy;
+	}
+
+	rows(value: Value, options: { batchAxes?: number } = {}): PitchedOperand {
+		const batchAxes = options.batchAxes ?? 0;
+		const view = this.strided(value);
+		const inPlace = view.dtype === "f32" ? this.pitched(view, batchAxes) : null;
+		if (inPlace) return inPlace;
+		const copy = this.contiguous(value);
+		const pitch = value.shape.at(-1)!;
+		return { ...copy, pitch, batchStride: pitch * sizeOf(value.shape.slice(batchAxes, -1)) };
+	}
+
+	pitched(view: StridedOperand, batchAxes: number): PitchedOperand | null {
+		const last = view.shape.length - 1;
+		if (view.shape[last] !== 1 && view.strides[last] !== 1) return null;
+		const pitch = mergedStride(view, batchAxes, last);
+		const batchStride = mergedStride(view, 0, batchAxes);
+		if (pitch === null || batchStride === null) return null;
+		return { storage: view.storage, offset: view.offset, dtype: view.dtype, extent: view.extent, pitch: pitch || view.shape[last]!, batchStride };
+	}
+
+	interleaved(value: Value): boolean {
+		return this.interleavedWeights.has(value);
+	}
+
+	halves(value: Value): readonly [Operand, Operand | null] {
+		const { node } = value;
+		if (node.op.name === "concat" && node.inputs.length === 2 && node.attributes.axis === value.rank - 1 && !this.places.has(value))
+			return [this.contiguous(node.inputs[0]!), this.contiguous(node.inputs[1]!)];
+		return [this.contiguous(value), null];
+	}
+
+	output(output: Value): Operand {
+		const value = this.canonical(output);
+		const final = this.whole(this.temporary(value, value.node.label), value);
+		this.places.set(value, final);
+		if (value.dtype === "f32" || value.dtype === "i32") return final;
+		const f32 = this.whole(this.temporary(value, value.node.label, "f32"), value);
+		this.roundings.push({ from: f32, to: final, node: value.node });
+		return f32;
+	}
+
+	outputIfUsed(output: Value): Operand | null {
+		return this.uses.isUsed(this.canonical(output)) ? this.output(output) : null;
+	}
+
+	packed(value: Value, packer: string, ints: readonly number[]): Operand | null {
+		if (!frozenOf(value) || value.dtype === "i32") return null;
+		const storage = this.weightStorage(value, packer, ints);
+		return { storage, offset: 0, dtype: storage.dtype, extent: storage.bytes / bytesPerElement(storage.dtype) };
+	}
+
+	inPlace(input: Value, output: Value): Operand {
+		const node = output.node;
+		const tensor = stateOf(input);
+		const assigned = tensor && this.assignments.some((a) => a.tensor === tensor && a.value === output);
+		if (assigned && this.readersDone(input, node)) {
+			const place = this.strided(input);
+			this.places.set(output, place);
+			return place;
+		}
+		const copy = this.whole(this.temporary(output, node.label), output);
+		this.copy(this.strided(input), copy, node.label);
+		this.places.set(output, copy);
+		return copy;
+	}
+
+	call(kernel: string, node: Node, call: KernelCall): void {
+		const bytes = this.device.scratchBytes(kernel, call.ints);
+		const scratch = bytes > 0 ? this.allocate(new Storage(bytes, "f32", `scratch of ${node.label}`, "temporary")) : null;
+		const committed = call.operands.some((operand) => operand?.storage.role === "state" && node.outputs.some((out) => this.places.get(out)?.storage === operand.storage));
+		this.push({ kernel, label: node.label, operands: call.operands, ints: call.ints, floats: call.floats ?? [], scratch, commits: committed });
+	}
+
+	concat(node: Node): void {
+		this.strided(node.outputs[0]!);
+	}
+
+	private materialise(node: Node): StridedOperand {
+		const value = node.outputs[0]!;
+		const axis = node.attributes.axis as number;
+		const target = this.whole(this.temporary(value, node.label), value);
+		let start = 0;
+		for (const input of node.inputs as readonly Value[]) {
+			const part = { ...target, shape: input.shape, offset: start * target.strides[axis]! };
+			this.copy(this.strided(input), { ...part, extent: extentOf(part) }, node.label);
+			start += input.shape[axis]!;
+		}
+		this.done.add(node);
+		return target;
+	}
+
+	private copy(from: StridedOperand, to: StridedOperand, label: string): void {
+		if (sizeOf(to.shape) === 0) return;
+		this.push({
+			kernel: "copy",
+			label,
+			operands: [from, to],
+			ints: [to.shape.length, ...to.shape, ...from.strides, ...to.strides],
+			floats: [],
+			scratch: null,
+			commits: !to.storage.inArena,
+		});
+	}
+
+	private flushRoundings(): void {
+		const pending = this.roundings;
+		this.roundings = [];
+		for (const { from, to, node } of pending) this.copy(from, to, `${node.label} rounded`);
+	}
+
+	private push(call: EmittedCall): void {
+		const index = this.calls.length;
+		this.calls.push(call);
+		for (const storage of [...call.operands.map((operand) => operand?.storage), call.scratch]) {
+			if (!storage) continue;
+			storage.firstUse = Math.min(storage.firstUse, index);
+			storage.lastUse = Math.max(storage.lastUse, index);
+		}
+	}
+}
+
+/** The single stride that axes [from, to) have when read as one, 0 if they hold one element; null: they can't. */
+function mergedStride(view: StridedOperand, from: number, to: number): number | null {
+	let stride = 0;
+	let next = -1;
+	for (let axis = to - 1; axis >= from; axis--) {
+		if (view.shape[axis] === 1) continue;
+		if (next >= 0 && view.strides[axis] !== next) return null;
+		if (next < 0) stride = view.strides[axis]!;
+		next = view.strides[axis]! * view.shape[axis]!;
+	}
+	return stride;
+}

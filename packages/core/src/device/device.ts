@@ -1,0 +1,213 @@
+// A device: what programs run on, and all memory that is on it.
+import os from "node:os";
+import { readFileSync } from "node:fs";
+import { DTYPE_CODES, loadAddon, type NativeBuffer, type NativeDevice, type NativeModule } from "@dreamdist/native-cuda";
+import { compileGraph, type CompileOptions } from "../compile/compile.js";
+import type { Program } from "../compile/program.js";
+import { DisposedError, GraphError } from "../graph/errors.js";
+import { Graph, type Value } from "../graph/graph.js";
+import { bytesOf, checkShape, type DType, type Shape } from "../graph/types.js";
+import { FrozenTensor, Tensor } from "./tensor.js";
+import { WeightStore } from "./weights.js";
+
+export interface DeviceOptions {
+	/** Threads of the CPU's team. Default: DD_NUM_THREADS, or the cores this process may use. */
+	threads?: number;
+	/** Instruction set of the CPU kernels: "auto", "avx512", "avx2", "neon" or "generic". Default: DD_CPU_ISA, or the best. */
+	isa?: string;
+	/** Bytes that weights, state and arena may take together. Default: what the machine (or its container) has free, less a reserve. */
+	memoryLimit?: number;
+}
+
+/** Memory of a device, in bytes. */
+export interface DeviceMemory {
+	/** Every packed copy of every weight. */
+	weights: number;
+	/** Tensors and constants. */
+	state: number;
+	/** The one arena that the programs share: the largest of their plans. */
+	arena: number;
+	/** Thread stacks, scratch and the like. */
+	fixed: number;
+	limit: number;
+}
+
+/** Scratch that each thread of the team may keep; native/include/dreamdist/thread_team.h. */
+const SCRATCH_PER_THREAD = 8 << 20;
+
+export function nativeModule(): NativeModule {
+	return loadAddon().exports as NativeModule;
+}
+
+/** A device and its worker. Everything made on it is let go with it. */
+export class Device implements Disposable {
+	/** How many graphs were compiled; a run never adds to it. */
+	compilations = 0;
+	readonly weights: WeightStore;
+	private readonly tensors = new Set<Tensor>();
+	private readonly programs = new Set<Program>();
+	private isDisposed = false;
+
+	/** Made by `openDevice`. */
+	constructor(
+		/** "cpu" */
+		readonly kind: string,
+		private readonly handle: NativeDevice,
+		readonly memoryLimit: number,
+	) {
+		this.weights = new WeightStore(this);
+	}
+
+	get native(): NativeDevice {
+		if (this.isDisposed) throw new DisposedError("the device");
+		return this.handle;
+	}
+
+	get isa(): string {
+		return this.native.isa;
+	}
+
+	get threads(): number {
+		return this.native.threads;
+	}
+
+	get disposed(): boolean {
+		return this.isDisposed;
+	}
+
+	/** One line about the device, for the user. */
+	toString(): string {
+		return `${this.kind} (${this.isa}, ${this.threads} ${this.threads === 1 ? "thread" : "threads"})`;
+	}
+
+	/** New persistent state, zero or filled with `data`. */
+	async tensor(shape: Shape, options: { dtype?: DType; name?: string; data?: ArrayLike<number> } = {}): Promise<Tensor> {
+		const name = options.name ?? `tensor ${this.tensors.size}`;
+		checkShape(name, shape);
+		const type = { shape: [...shape], dtype: options.dtype ?? "f32" } as const;
+		const tensor = new Tensor(this, name, type.shape, type.dtype, this.allocate(bytesOf(type)));
+		this.tensors.add(tensor);
+		if (options.data) await tensor.write(options.data);
+		return tensor;
+	}
+
+	/**
+	 * Traces `build` into a graph and compiles it. The result's keys name the program's outputs.
+	 *
+	 * ```ts
+	 * const program = await device.compile((graph) => {
+	 *   const x = graph.input("x", [2, 3]);
+	 *   return { y: matmul(x, transpose(x)) };
+	 * });
+	 * const { y } = await program.run({ x: [1, 2, 3, 4, 5, 6] });
+	 * ```
+	 */
+	async compile<K extends string>(build: (graph: Graph) => Record<K, Value>, options: CompileOptions = {}): Promise<Program<K>> {
+		const graph = new Graph();
+		const outputs = build(graph);
+		this.compilations++;
+		const program = await compileGraph(this, graph, outputs, options);
+		this.programs.add(program);
+		return program;
+	}
+
+	/** What is allocated now. */
+	get memory(): DeviceMemory {
+		let state = 0;
+		for (const tensor of this.tensors) state += tensor.bytes;
+		let arena = 0;
+		for (const program of this.programs) {
+			state += program.constantBytes;
+			arena = Math.max(arena, program.memory.arena);
+		}
+		return { weights: this.weights.bytes, state, arena, fixed: this.threads * SCRATCH_PER_THREAD, limit: this.memoryLimit };
+	}
+
+	allocate(bytes: number): NativeBuffer {
+		return this.native.allocate(bytes);
+	}
+
+	packedBytes(packer: string, dtype: DType, ints: readonly number[]): number {
+		return this.native.packedBytes(packer, DTYPE_CODES[dtype], [...ints]);
+	}
+
+	scratchBytes(kernel: string, ints: readonly number[]): number {
+		return this.native.scratchBytes(kernel, [...ints]);
+	}
+
+	/** Waits for everything queued so far. */
+	async idle(): Promise<void> {
+		await this.native.idle();
+	}
+
+	forget(owned: Tensor | Program): void {
+		if (owned instanceof Tensor) this.tensors.delete(owned);
+		else this.programs.delete(owned);
+	}
+
+	/** Lets everything go: waits for the run in flight (the rest of the queue is dropped), then programs, tensors and weights. */
+	dispose(): void {
+		if (this.isDisposed) return;
+		this.handle.dispose();
+		for (const program of [...this.programs]) program.dispose();
+		for (const tensor of [...this.tensors]) tensor.dispose();
+		this.weights.dispose();
+		this.isDisposed = true;
+	}
+
+	[Symbol.dispose](): void {
+		this.dispose();
+	}
+}
+
+/** Bytes this process may still take: the machine's, or its control group's if that is less. */
+export function availableMemory(): number {
+	let available = os.freemem();
+	try {
+		const line = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync("/proc/meminfo", "utf8"));
+		if (line) available = Number(line[1]) * 1024;
+		const limit = Number(readFileSync("/sys/fs/cgroup/memory.max", "utf8"));
+		const used = Number(readFileSync("/sys/fs/cgroup/memory.current", "utf8"));
+		if (Number.isFinite(limit)) available = Math.min(available, limit - used);
+	} catch {
+		// Not Linux, or no control group: the operating system's own number stands.
+	}
+	return available;
+}
+
+function threadCount(option?: number): number {
+	const fromEnvironment = process.env.DD_NUM_THREADS;
+	const threads = option ?? (fromEnvironment ? Number(fromEnvironment) : os.availableParallelism());
+	if (!Number.isInteger(threads) || threads < 1 || threads > 1024)
+		throw new GraphError(`${option === undefined ? "DD_NUM_THREADS" : "threads"} must be a whole number from 1 to 1024, not ${option ?? fromEnvironment}`);
+	return threads;
+}
+
+/**
+ * Opens a device.
+ *
+ * @param spec "auto" and "cpu" are the CPU; other devices throw a sentence that says why they are not there.
+ */
+export async function openDevice(spec = "auto", options: DeviceOptions = {}): Promise<Device> {
+	if (spec !== "auto" && spec !== "cpu") {
+		const known = /^cuda(:\d+)?$|^cuda-emulated$/.test(spec);
+		throw new GraphError(
+			known
+				? `device "${spec}" is not available: this build has no CUDA backend; use "cpu" (pnpm dd doctor says more)`
+				: `there is no device "${spec}"; choose auto, cpu, cuda, cuda:N or cuda-emulated`,
+		);
+	}
+	const { NativeDevice } = nativeModule();
+	const isa = options.isa ?? process.env.DD_CPU_ISA ?? "auto";
+	const limit = options.memoryLimit ?? Math.floor(availableMemory() * 0.95);
+	let handle: NativeDevice;
+	try {
+		handle = new NativeDevice(isa, threadCount(options.threads));
+	} catch (error) {
+		if (error instanceof GraphError) throw error;
+		throw new GraphError((error as Error).message);
+	}
+	return new Device("cpu", handle, limit);
+}
+
+export { FrozenTensor, Tensor };

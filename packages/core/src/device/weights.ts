@@ -1,0 +1,64 @@
+// The shared store of frozen weights: each layout of each weight once per device, whatever the number of programs.
+import { DTYPE_CODES, type NativeBuffer } from "@dreamdist/native-cuda";
+import type { Device } from "./device.js";
+import type { FrozenTensor } from "./tensor.js";
+
+export interface HeldWeight {
+	readonly buffer: NativeBuffer;
+	/** Resolves when the bytes are there. */
+	readonly ready: Promise<void>;
+}
+
+export class WeightStore {
+	private readonly held = new Map<FrozenTensor, Map<string, HeldWeight & { bytes: number }>>();
+
+	constructor(private readonly device: Device) {}
+
+	/** Bytes of all copies. */
+	get bytes(): number {
+		let total = 0;
+		for (const layouts of this.held.values()) for (const { bytes } of layouts.values()) total += bytes;
+		return total;
+	}
+
+	private key(packer: string | null, ints: readonly number[]): string {
+		return `${packer ?? "as stored"}/${ints.join()}`;
+	}
+
+	has(tensor: FrozenTensor, packer: string | null, ints: readonly number[]): boolean {
+		return this.held.get(tensor)?.has(this.key(packer, ints)) ?? false;
+	}
+
+	/** The weight in a layout, packed now if it is not there yet. */
+	get(tensor: FrozenTensor, packer: string | null, ints: readonly number[], bytes: number): HeldWeight {
+		let layouts = this.held.get(tensor);
+		if (!layouts) {
+			layouts = new Map();
+			this.held.set(tensor, layouts);
+		}
+		const key = this.key(packer, ints);
+		let weight = layouts.get(key);
+		if (!weight) {
+			const buffer = this.device.allocate(bytes);
+			const { source } = tensor;
+			const [from, offset] = "mapping" in source ? [source.mapping, source.byteOffset] : [source.data, 0];
+			const ready = this.device.native.pack(packer, DTYPE_CODES[tensor.dtype], [...ints], from, offset, tensor.bytes, buffer);
+			ready.catch(() => undefined); // whoever waits for it hears of it
+			weight = { buffer, ready, bytes };
+			layouts.set(key, weight);
+		}
+		return weight;
+	}
+
+	/** Lets all copies of the weights go. Programs that read them must be disposed first. */
+	release(tensors: Iterable<FrozenTensor>): void {
+		for (const tensor of tensors) {
+			for (const { buffer } of this.held.get(tensor)?.values() ?? []) buffer.dispose();
+			this.held.delete(tensor);
+		}
+	}
+
+	dispose(): void {
+		this.release([...this.held.keys()]);
+	}
+}
