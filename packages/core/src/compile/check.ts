@@ -1,11 +1,12 @@
 // Runs a graph op by op, without fusion, and compares each result with the float64 interpreter.
-import type { Device } from "../device/device.js";
+
 import { frozenContents } from "../device/contents.js";
-import { type Graph, type Node, stateOf } from "../graph/graph.js";
+import type { Device } from "../device/device.js";
 import type { Tensor } from "../device/tensor.js";
+import { type Graph, type Node, stateOf } from "../graph/graph.js";
 import { interpret } from "../interpret/interpreter.js";
-import { emit } from "./emitter.js";
 import { runEmitted } from "./compile.js";
+import { emit } from "./emitter.js";
 
 export interface CheckReport {
 	/** How many values were compared. */
@@ -31,14 +32,22 @@ export async function checkProgram(
 	}
 	const frozen = await frozenContents(device, nodes);
 	const got = await runEmitted(device, emit(device, nodes, values, [], { fuse: false }), inputs, values);
-	const want = interpret(values, { inputs, state: (tensor) => states.get(tensor)!, frozen: (tensor) => frozen.get(tensor)! });
+	const want = interpret(values, {
+		inputs,
+		state: (tensor) => states.get(tensor)!,
+		frozen: (tensor) => frozen.get(tensor)!,
+	});
 	let largestError = 0;
 	let first: CheckReport["first"] = null;
 	values.forEach((value, i) => {
 		const { error, broken } = compare(got[i]!, want.get(value)!);
 		largestError = Math.max(largestError, error);
 		if (!first && (broken || error > bound))
-			first = { op: value.node.label, value: String(value), reason: broken ?? `its relative error is ${error.toExponential(2)}` };
+			first = {
+				op: value.node.label,
+				value: String(value),
+				reason: broken ?? `its relative error is ${error.toExponential(2)}`,
+			};
 	});
 	return { values: values.length, largestError, first };
 }
@@ -53,4 +62,3 @@ function compare(got: ArrayLike<number>, want: Float64Array): { error: number; b
 	}
 	return { error: Math.sqrt(difference) / (Math.sqrt(size) || 1), broken: null };
 }
-

@@ -21,10 +21,16 @@ export interface CompileOptions {
 	signal?: AbortSignal;
 }
 
-export async function compileGraph<K extends string>(device: Device, graph: Graph, outputs: Record<K, Value>, options: CompileOptions): Promise<Program<K>> {
+export async function compileGraph<K extends string>(
+	device: Device,
+	graph: Graph,
+	outputs: Record<K, Value>,
+	options: CompileOptions,
+): Promise<Program<K>> {
 	const names = Object.keys(outputs) as K[];
 	const values = names.map((name) => outputs[name]);
-	for (const value of values) if (value.graph !== graph) throw new GraphError("compile: an output belongs to another graph");
+	for (const value of values)
+		if (value.graph !== graph) throw new GraphError("compile: an output belongs to another graph");
 	const nodes = liveNodes(graph, values);
 	const emitted = emit(device, nodes, values, graph.assignments, options);
 	const arena = planArena(emitted.storages);
@@ -33,7 +39,18 @@ export async function compileGraph<K extends string>(device: Device, graph: Grap
 	const constants = await bindBuffers(device, emitted, options.signal);
 	options.signal?.throwIfAborted();
 	const native = device.native.createProgram(describe(emitted, arena));
-	return new Program({ device, name: options.name ?? "program", graph, nodes, outputNames: names, outputs: values, emitted, native, memory, constants });
+	return new Program({
+		device,
+		name: options.name ?? "program",
+		graph,
+		nodes,
+		outputNames: names,
+		outputs: values,
+		emitted,
+		native,
+		memory,
+		constants,
+	});
 }
 
 /** Runs emitted calls once, for checks: nothing is kept. */
@@ -70,7 +87,8 @@ function planMemory(device: Device, emitted: Emitted, arena: number): ProgramMem
 	return { weights, state, arena, fixed, peak: weights + state + arena + fixed };
 }
 
-const gib = (bytes: number) => (bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
+const gib = (bytes: number) =>
+	bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 function refuseIfTooLarge(device: Device, emitted: Emitted, memory: ProgramMemory, options: CompileOptions): void {
 	const held = device.memory;
@@ -141,7 +159,12 @@ function describe(emitted: Emitted, arenaBytes: number) {
 			const size = bytesPerElement(dtype);
 			const slot = indexOf(slotIndex, `${id}/${offset}/${dtype}/${extent}`, () => {
 				const buffer = storage.inArena ? -1 : indexOf(bufferIndex, storage, () => buffers.push(storage.buffer!));
-				slots.push(buffer, (storage.inArena ? storage.arenaOffset : 0) + offset * size, DTYPE_CODES[dtype], extent * size);
+				slots.push(
+					buffer,
+					(storage.inArena ? storage.arenaOffset : 0) + offset * size,
+					DTYPE_CODES[dtype],
+					extent * size,
+				);
 			});
 			code.push(slot);
 		}
@@ -160,4 +183,3 @@ function describe(emitted: Emitted, arenaBytes: number) {
 		commit,
 	};
 }
-

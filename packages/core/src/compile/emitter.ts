@@ -2,9 +2,9 @@
 import type { Device } from "../device/device.js";
 import type { Tensor } from "../device/tensor.js";
 import { GraphError } from "../graph/errors.js";
-import { constantData, frozenOf, inputName, Node, stateOf, type Value } from "../graph/graph.js";
-import { bytesPerElement, bytesOf, type DType, sizeOf, stridesOf, type Type } from "../graph/types.js";
 import type { Assignment } from "../graph/graph.js";
+import { constantData, frozenOf, inputName, Node, stateOf, type Value } from "../graph/graph.js";
+import { bytesOf, bytesPerElement, type DType, sizeOf, stridesOf, type Type } from "../graph/types.js";
 import { type Fusion, NO_FUSION, planFusion, Uses } from "./fusion.js";
 import type { KernelCall, Lowering, Operand, PitchedOperand, StridedOperand } from "./lowering.js";
 import { buildPointwise } from "./pointwise.js";
@@ -92,7 +92,9 @@ class Emitter implements Lowering {
 		this.uses = new Uses(nodes, [...outputs, ...assignments.map((a) => a.value)]);
 		this.fusion = options.fuse === false ? NO_FUSION : planFusion(nodes, this.uses);
 		this.interleavedWeights = new Set(
-			nodes.flatMap((node) => (node.op.name === "matmul" && node.attributes.activation === "geglu" ? [node.inputs[1]!] : [])),
+			nodes.flatMap((node) =>
+				node.op.name === "matmul" && node.attributes.activation === "geglu" ? [node.inputs[1]!] : [],
+			),
 		);
 	}
 
@@ -135,7 +137,16 @@ class Emitter implements Lowering {
 	private emitWithResidual(sum: Node, product: Node, other: Value): void {
 		const inputs = [...product.inputs];
 		inputs[product.op.residualInput!] = other;
-		const fused = new Node(product.graph, sum.id, product.op, inputs, product.attributes, product.outputs, product.path, product.region);
+		const fused = new Node(
+			product.graph,
+			sum.id,
+			product.op,
+			inputs,
+			product.attributes,
+			product.outputs,
+			product.path,
+			product.region,
+		);
 		this.aliases.set(fused.outputs[0]!, sum.outputs[0]!);
 		for (let i = 1; i < fused.outputs.length; i++) this.aliases.set(fused.outputs[i]!, product.outputs[i]!);
 		fused.op.lower!(this, fused);
@@ -149,7 +160,11 @@ class Emitter implements Lowering {
 
 	private emitPointwise(root: Node): void {
 		const value = root.outputs[0]!;
-		const built = buildPointwise(root, (node) => this.fusion.inlined.has(node), (operand) => this.strided(operand));
+		const built = buildPointwise(
+			root,
+			(node) => this.fusion.inlined.has(node),
+			(operand) => this.strided(operand),
+		);
 		for (const node of built.nodes) this.done.add(node);
 		// Straight into the state it will become, if nothing reads the old contents later.
 		let target: StridedOperand | null = null;
@@ -157,7 +172,9 @@ class Emitter implements Lowering {
 		if (assignment) {
 			const storage = this.stateStorage(assignment.tensor);
 			const contiguous = stridesOf(value.shape).join();
-			const clash = built.inputs.some((input) => input.storage === storage && (input.strides.join() !== contiguous || input.offset !== 0));
+			const clash = built.inputs.some(
+				(input) => input.storage === storage && (input.strides.join() !== contiguous || input.offset !== 0),
+			);
 			const old = this.nodes.find((node) => stateOf(node.outputs[0]!) === assignment.tensor)?.outputs[0];
 			if (!clash && (!old || this.readersDone(old))) target = this.whole(storage, value);
 		}
@@ -213,7 +230,14 @@ class Emitter implements Lowering {
 	}
 
 	private whole(storage: Storage, type: Type): StridedOperand {
-		return { storage, offset: 0, dtype: storage.dtype, extent: sizeOf(type.shape), shape: type.shape, strides: stridesOf(type.shape) };
+		return {
+			storage,
+			offset: 0,
+			dtype: storage.dtype,
+			extent: sizeOf(type.shape),
+			shape: type.shape,
+			strides: stridesOf(type.shape),
+		};
 	}
 
 	private stateStorage(tensor: Tensor): Storage {
@@ -229,7 +253,8 @@ class Emitter implements Lowering {
 
 	/** Whether everything that reads the value has been emitted. */
 	private readersDone(value: Value, except?: Node): boolean {
-		if (this.outputs.includes(value) || this.assignments.some((a) => a.value === value && a.tensor !== stateOf(value))) return false;
+		if (this.outputs.includes(value) || this.assignments.some((a) => a.value === value && a.tensor !== stateOf(value)))
+			return false;
 		return this.uses.of(value).every((reader) => {
 			if (reader === except || this.done.has(reader)) return true;
 			const lazy = reader.op.view || reader.op.name === "concat";
@@ -295,7 +320,12 @@ class Emitter implements Lowering {
 	private compact(view: StridedOperand, node: Node): StridedOperand {
 		let copy = this.compacted.get(view);
 		if (!copy) {
-			copy = this.whole(this.allocate(new Storage(sizeOf(view.shape) * bytesPerElement(view.dtype), view.dtype, node.label, "temporary")), view);
+			copy = this.whole(
+				this.allocate(
+					new Storage(sizeOf(view.shape) * bytesPerElement(view.dtype), view.dtype, node.label, "temporary"),
+				),
+				view,
+			);
 			this.copy(view, copy, node.label);
 			this.compacted.set(view, copy);
 		}
@@ -345,7 +375,14 @@ class Emitter implements Lowering {
 		const pitch = mergedStride(view, batchAxes, last);
 		const batchStride = mergedStride(view, 0, batchAxes);
 		if (pitch === null || batchStride === null) return null;
-		return { storage: view.storage, offset: view.offset, dtype: view.dtype, extent: view.extent, pitch: pitch || view.shape[last]!, batchStride };
+		return {
+			storage: view.storage,
+			offset: view.offset,
+			dtype: view.dtype,
+			extent: view.extent,
+			pitch: pitch || view.shape[last]!,
+			batchStride,
+		};
 	}
 
 	interleaved(value: Value): boolean {
@@ -354,7 +391,12 @@ class Emitter implements Lowering {
 
 	halves(value: Value): readonly [Operand, Operand | null] {
 		const { node } = value;
-		if (node.op.name === "concat" && node.inputs.length === 2 && node.attributes.axis === value.rank - 1 && !this.places.has(value))
+		if (
+			node.op.name === "concat" &&
+			node.inputs.length === 2 &&
+			node.attributes.axis === value.rank - 1 &&
+			!this.places.has(value)
+		)
 			return [this.contiguous(node.inputs[0]!), this.contiguous(node.inputs[1]!)];
 		return [this.contiguous(value), null];
 	}
@@ -396,9 +438,22 @@ class Emitter implements Lowering {
 
 	call(kernel: string, node: Node, call: KernelCall): void {
 		const bytes = this.device.scratchBytes(kernel, call.ints);
-		const scratch = bytes > 0 ? this.allocate(new Storage(bytes, "f32", `scratch of ${node.label}`, "temporary")) : null;
-		const committed = call.operands.some((operand) => operand?.storage.role === "state" && node.outputs.some((out) => this.places.get(out)?.storage === operand.storage));
-		this.push({ kernel, label: node.label, operands: call.operands, ints: call.ints, floats: call.floats ?? [], scratch, commits: committed });
+		const scratch =
+			bytes > 0 ? this.allocate(new Storage(bytes, "f32", `scratch of ${node.label}`, "temporary")) : null;
+		const committed = call.operands.some(
+			(operand) =>
+				operand?.storage.role === "state" &&
+				node.outputs.some((out) => this.places.get(out)?.storage === operand.storage),
+		);
+		this.push({
+			kernel,
+			label: node.label,
+			operands: call.operands,
+			ints: call.ints,
+			floats: call.floats ?? [],
+			scratch,
+			commits: committed,
+		});
 	}
 
 	concat(node: Node): void {

@@ -71,10 +71,16 @@ export function planFusion(nodes: readonly Node[], uses: Uses): Fusion {
 		] as const) {
 			const product = y.node;
 			const slot = product.op.residualInput;
-			if (slot === undefined || y.index !== 0 || product.inputs[slot] || uses.only(y) !== node || deferred.has(product)) continue;
+			if (slot === undefined || y.index !== 0 || product.inputs[slot] || uses.only(y) !== node || deferred.has(product))
+				continue;
 			if (y.dtype !== "f32" || constantData(other)) continue;
 			// Its other outputs must not be read before the sum.
-			if (product.outputs.some((out) => out !== y && (uses.isKept(out) || uses.of(out).some((reader) => reader.id < node.id)))) continue;
+			if (
+				product.outputs.some(
+					(out) => out !== y && (uses.isKept(out) || uses.of(out).some((reader) => reader.id < node.id)),
+				)
+			)
+				continue;
 			residuals.set(node, { product, other });
 			deferred.add(product);
 			break;
@@ -88,9 +94,17 @@ export function planFusion(nodes: readonly Node[], uses: Uses): Fusion {
 	for (let i = nodes.length - 1; i >= 0; i--) {
 		const node = nodes[i]!;
 		if (!node.op.pointwise || residuals.has(node)) continue;
-		const cost = { inputs: node.inputs.filter((v) => v && !isImmediate(v)).length, instructions: node.inputs.length + 1 };
+		const cost = {
+			inputs: node.inputs.filter((v) => v && !isImmediate(v)).length,
+			instructions: node.inputs.length + 1,
+		};
 		const reader = uses.only(node.outputs[0]!);
-		if (reader?.op.pointwise && node.outputs[0]!.dtype !== "i32" && !residuals.has(reader) && sameShape(reader.outputs[0]!.shape, node.outputs[0]!.shape)) {
+		if (
+			reader?.op.pointwise &&
+			node.outputs[0]!.dtype !== "i32" &&
+			!residuals.has(reader) &&
+			sameShape(reader.outputs[0]!.shape, node.outputs[0]!.shape)
+		) {
 			const root = rootOf.get(reader) ?? reader;
 			const group = size.get(root)!;
 			if (group.inputs - 1 + cost.inputs <= MAX_INPUTS && group.instructions + cost.instructions <= MAX_INSTRUCTIONS) {

@@ -13,7 +13,9 @@ const aligned = (bytes: number) => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
  * @returns Bytes of the arena.
  */
 export function planArena(storages: Iterable<Storage>): number {
-	const blocks = [...storages].filter((s) => s.inArena && s.lastUse >= 0).map((storage, order) => ({ storage, order, bytes: aligned(storage.bytes) }));
+	const blocks = [...storages]
+		.filter((s) => s.inArena && s.lastUse >= 0)
+		.map((storage, order) => ({ storage, order, bytes: aligned(storage.bytes) }));
 	blocks.sort((a, b) => b.bytes - a.bytes || a.storage.firstUse - b.storage.firstUse || a.order - b.order);
 	const placed: Storage[] = []; // by offset
 	let arena = 0;

@@ -17,7 +17,11 @@ export interface BuiltPointwise {
 }
 
 /** Collects the tree under `root` and assigns registers: inputs first, then temporaries, each freed after its one use. */
-export function buildPointwise(root: Node, isInlined: (node: Node) => boolean, place: (value: Value) => StridedOperand): BuiltPointwise {
+export function buildPointwise(
+	root: Node,
+	isInlined: (node: Node) => boolean,
+	place: (value: Value) => StridedOperand,
+): BuiltPointwise {
 	const shape = root.outputs[0]!.shape;
 	const inputs: StridedOperand[] = [];
 	const registerOf = new Map<string, number>();
@@ -61,7 +65,8 @@ export function buildPointwise(root: Node, isInlined: (node: Node) => boolean, p
 	let top = inputs.length;
 	const take = (): number => {
 		const register = free.pop() ?? top++;
-		if (register >= REGISTERS) throw new GraphError(`${root.label}: an elementwise pass needs more than ${REGISTERS} registers`);
+		if (register >= REGISTERS)
+			throw new GraphError(`${root.label}: an elementwise pass needs more than ${REGISTERS} registers`);
 		return register;
 	};
 	const release = (register: number) => {

@@ -4,7 +4,8 @@ import type { Operand } from "./lowering.js";
 import type { ProgramMemory } from "./program.js";
 import type { Storage } from "./storage.js";
 
-const mib = (bytes: number) => (bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
+const mib = (bytes: number) =>
+	bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
 function place(storage: Storage, operand: Operand): string {
 	const where = storage.inArena ? `@${storage.arenaOffset}` : storage.name.replace(/ /g, ":");

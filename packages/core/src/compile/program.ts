@@ -1,12 +1,12 @@
 // A compiled graph, ready to run any number of times.
-import type { NativeBuffer, NativeProgram } from "@dreamdist/native-cuda";
-import { type Device, nativeModule } from "../device/device.js";
+import { loadNative, type NativeBuffer, type NativeProgram } from "@dreamdist/native-cuda";
+import type { Device } from "../device/device.js";
 import { emptyStorage, fromStorage, type HostArray, toStorage } from "../device/host.js";
 import { DeviceError, DisposedError, GraphError, ShapeError } from "../graph/errors.js";
 import { type Graph, inputName, type Node, type Value } from "../graph/graph.js";
 import { formatShape, formatType } from "../graph/types.js";
-import type { Emitted } from "./emitter.js";
 import { type CheckReport, checkProgram } from "./check.js";
+import type { Emitted } from "./emitter.js";
 import { printProgram } from "./print.js";
 
 /** A program's memory in bytes, known before any of it is allocated. */
@@ -65,7 +65,10 @@ export class Program<K extends string = string> implements Disposable {
 		this.memory = parts.memory;
 		this.graph = parts.graph;
 		this.inputs = [...parts.emitted.inputs.keys()];
-		this.outputs = Object.fromEntries(parts.outputNames.map((name, i) => [name, parts.outputs[i]!])) as Record<K, Value>;
+		this.outputs = Object.fromEntries(parts.outputNames.map((name, i) => [name, parts.outputs[i]!])) as Record<
+			K,
+			Value
+		>;
 	}
 
 	get disposed(): boolean {
@@ -88,7 +91,9 @@ export class Program<K extends string = string> implements Disposable {
 	}
 
 	/** Runs once and tells how long each kernel call took, in microseconds. */
-	async profile(inputs: Readonly<Record<string, InputData>> = {}): Promise<{ kernel: string; label: string; microseconds: number }[]> {
+	async profile(
+		inputs: Readonly<Record<string, InputData>> = {},
+	): Promise<{ kernel: string; label: string; microseconds: number }[]> {
 		const times = new Float64Array(this.kernelCalls);
 		await this.execute(inputs, {}, times);
 		return this.parts.emitted.calls.map(({ kernel, label }, i) => ({ kernel, label, microseconds: times[i]! }));
@@ -98,7 +103,10 @@ export class Program<K extends string = string> implements Disposable {
 	 * Runs every op by itself and compares it with the float64 interpreter; names the first op whose result is not finite or off.
 	 * State is not changed. Slow: meant for finding errors.
 	 */
-	async check(inputs: Readonly<Record<string, InputData>> = {}, options: { bound?: number } = {}): Promise<CheckReport> {
+	async check(
+		inputs: Readonly<Record<string, InputData>> = {},
+		options: { bound?: number } = {},
+	): Promise<CheckReport> {
 		this.alive();
 		return checkProgram(this.device, this.parts.nodes, this.graph, this.named(inputs), options.bound ?? 1e-4);
 	}
@@ -130,26 +138,35 @@ export class Program<K extends string = string> implements Disposable {
 		for (const value of this.inputs) {
 			const name = inputName(value)!;
 			const given = inputs[name];
-			if (given === undefined) throw new GraphError(`${this.name}: input "${name}" (${formatType(value)}) was not given`);
+			if (given === undefined)
+				throw new GraphError(`${this.name}: input "${name}" (${formatType(value)}) was not given`);
 			const data = typeof given === "number" ? [given] : given;
 			if (data.length !== value.size)
-				throw new ShapeError(`${this.name}: input "${name}" ${formatShape(value.shape)} has ${value.size} elements; ${data.length} were given`);
+				throw new ShapeError(
+					`${this.name}: input "${name}" ${formatShape(value.shape)} has ${value.size} elements; ${data.length} were given`,
+				);
 			out[name] = data;
 		}
 		for (const name of Object.keys(inputs))
 			if (!(name in out))
-				throw new GraphError(`${this.name}: there is no input "${name}"; its inputs are ${this.inputs.map((v) => `"${inputName(v)}"`).join(", ") || "none"}`);
+				throw new GraphError(
+					`${this.name}: there is no input "${name}"; its inputs are ${this.inputs.map((v) => `"${inputName(v)}"`).join(", ") || "none"}`,
+				);
 		return out;
 	}
 
-	private async execute(inputs: Readonly<Record<string, InputData>>, options: RunOptions, profile: Float64Array | null) {
+	private async execute(
+		inputs: Readonly<Record<string, InputData>>,
+		options: RunOptions,
+		profile: Float64Array | null,
+	) {
 		this.alive();
 		options.signal?.throwIfAborted();
 		const data = this.named(inputs);
 		const inputArrays = this.inputs.map((value) => toStorage(data[inputName(value)!]!, value.dtype));
 		const raw = this.parts.outputs.map((value) => emptyStorage(value.size, value.dtype));
 		const { signal } = options;
-		const flag = signal ? new (nativeModule().NativeAbortFlag)() : null;
+		const flag = signal ? new (loadNative().NativeAbortFlag)() : null;
 		const raise = () => flag?.raise();
 		signal?.addEventListener("abort", raise, { once: true });
 		try {
@@ -160,7 +177,9 @@ export class Program<K extends string = string> implements Disposable {
 		} finally {
 			signal?.removeEventListener("abort", raise);
 		}
-		const results = Object.fromEntries(this.parts.outputNames.map((name, i) => [name, fromStorage(raw[i]!, this.parts.outputs[i]!.dtype)]));
+		const results = Object.fromEntries(
+			this.parts.outputNames.map((name, i) => [name, fromStorage(raw[i]!, this.parts.outputs[i]!.dtype)]),
+		);
 		return { results: results as Record<K, HostArray> };
 	}
 }

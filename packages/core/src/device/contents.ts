@@ -6,7 +6,10 @@ import { emptyStorage, fromStorage } from "./host.js";
 import type { FrozenTensor } from "./tensor.js";
 
 /** Every frozen weight among the nodes, as f32 numbers (i32 as they are). */
-export async function frozenContents(device: Device, nodes: readonly Node[]): Promise<Map<FrozenTensor, ArrayLike<number>>> {
+export async function frozenContents(
+	device: Device,
+	nodes: readonly Node[],
+): Promise<Map<FrozenTensor, ArrayLike<number>>> {
 	const contents = new Map<FrozenTensor, ArrayLike<number>>();
 	for (const node of nodes) {
 		const tensor = node.op.leaf ? frozenOf(node.outputs[0]!) : null;
@@ -18,10 +21,21 @@ export async function frozenContents(device: Device, nodes: readonly Node[]): Pr
 async function contentsOf(device: Device, tensor: FrozenTensor): Promise<ArrayLike<number>> {
 	const { source } = tensor;
 	if ("data" in source) return fromStorage(source.data, tensor.dtype);
-	const raw = emptyStorage(tensor.shape.reduce((a, b) => a * b, 1), tensor.dtype);
+	const raw = emptyStorage(
+		tensor.shape.reduce((a, b) => a * b, 1),
+		tensor.dtype,
+	);
 	const buffer = device.allocate(tensor.bytes);
 	try {
-		await device.native.pack(null, DTYPE_CODES[tensor.dtype], [], source.mapping, source.byteOffset, tensor.bytes, buffer);
+		await device.native.pack(
+			null,
+			DTYPE_CODES[tensor.dtype],
+			[],
+			source.mapping,
+			source.byteOffset,
+			tensor.bytes,
+			buffer,
+		);
 		await device.native.read(buffer, 0, raw);
 	} finally {
 		buffer.dispose();

@@ -1,8 +1,7 @@
 // A device: what programs run on, and all memory that is on it.
 import os from "node:os";
-import { readFileSync } from "node:fs";
-import { DTYPE_CODES, loadAddon, type NativeBuffer, type NativeDevice, type NativeModule } from "@dreamdist/native-cuda";
-import { compileGraph, type CompileOptions } from "../compile/compile.js";
+import { DTYPE_CODES, loadNative, type NativeBuffer, type NativeDevice, readMemory } from "@dreamdist/native-cuda";
+import { type CompileOptions, compileGraph } from "../compile/compile.js";
 import type { Program } from "../compile/program.js";
 import { DisposedError, GraphError } from "../graph/errors.js";
 import { Graph, type Value } from "../graph/graph.js";
@@ -34,10 +33,6 @@ export interface DeviceMemory {
 
 /** Scratch that each thread of the team may keep; native/include/dreamdist/thread_team.h. */
 const SCRATCH_PER_THREAD = 8 << 20;
-
-export function nativeModule(): NativeModule {
-	return loadAddon().exports as NativeModule;
-}
 
 /** A device and its worker. Everything made on it is let go with it. */
 export class Device implements Disposable {
@@ -81,7 +76,10 @@ export class Device implements Disposable {
 	}
 
 	/** New persistent state, zero or filled with `data`. */
-	async tensor(shape: Shape, options: { dtype?: DType; name?: string; data?: ArrayLike<number> } = {}): Promise<Tensor> {
+	async tensor(
+		shape: Shape,
+		options: { dtype?: DType; name?: string; data?: ArrayLike<number> } = {},
+	): Promise<Tensor> {
 		const name = options.name ?? `tensor ${this.tensors.size}`;
 		checkShape(name, shape);
 		const type = { shape: [...shape], dtype: options.dtype ?? "f32" } as const;
@@ -102,7 +100,10 @@ export class Device implements Disposable {
 	 * const { y } = await program.run({ x: [1, 2, 3, 4, 5, 6] });
 	 * ```
 	 */
-	async compile<K extends string>(build: (graph: Graph) => Record<K, Value>, options: CompileOptions = {}): Promise<Program<K>> {
+	async compile<K extends string>(
+		build: (graph: Graph) => Record<K, Value>,
+		options: CompileOptions = {},
+	): Promise<Program<K>> {
 		const graph = new Graph();
 		const outputs = build(graph);
 		this.compilations++;
@@ -120,7 +121,13 @@ export class Device implements Disposable {
 			state += program.constantBytes;
 			arena = Math.max(arena, program.memory.arena);
 		}
-		return { weights: this.weights.bytes, state, arena, fixed: this.threads * SCRATCH_PER_THREAD, limit: this.memoryLimit };
+		return {
+			weights: this.weights.bytes,
+			state,
+			arena,
+			fixed: this.threads * SCRATCH_PER_THREAD,
+			limit: this.memoryLimit,
+		};
 	}
 
 	allocate(bytes: number): NativeBuffer {
@@ -160,26 +167,13 @@ export class Device implements Disposable {
 	}
 }
 
-/** Bytes this process may still take: the machine's, or its control group's if that is less. */
-export function availableMemory(): number {
-	let available = os.freemem();
-	try {
-		const line = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync("/proc/meminfo", "utf8"));
-		if (line) available = Number(line[1]) * 1024;
-		const limit = Number(readFileSync("/sys/fs/cgroup/memory.max", "utf8"));
-		const used = Number(readFileSync("/sys/fs/cgroup/memory.current", "utf8"));
-		if (Number.isFinite(limit)) available = Math.min(available, limit - used);
-	} catch {
-		// Not Linux, or no control group: the operating system's own number stands.
-	}
-	return available;
-}
-
 function threadCount(option?: number): number {
 	const fromEnvironment = process.env.DD_NUM_THREADS;
 	const threads = option ?? (fromEnvironment ? Number(fromEnvironment) : os.availableParallelism());
 	if (!Number.isInteger(threads) || threads < 1 || threads > 1024)
-		throw new GraphError(`${option === undefined ? "DD_NUM_THREADS" : "threads"} must be a whole number from 1 to 1024, not ${option ?? fromEnvironment}`);
+		throw new GraphError(
+			`${option === undefined ? "DD_NUM_THREADS" : "threads"} must be a whole number from 1 to 1024, not ${option ?? fromEnvironment}`,
+		);
 	return threads;
 }
 
@@ -197,9 +191,9 @@ export async function openDevice(spec = "auto", options: DeviceOptions = {}): Pr
 				: `there is no device "${spec}"; choose auto, cpu, cuda, cuda:N or cuda-emulated`,
 		);
 	}
-	const { NativeDevice } = nativeModule();
+	const { NativeDevice } = loadNative();
 	const isa = options.isa ?? process.env.DD_CPU_ISA ?? "auto";
-	const limit = options.memoryLimit ?? Math.floor(availableMemory() * 0.95);
+	const limit = options.memoryLimit ?? Math.floor(readMemory().availableBytes * 0.95);
 	let handle: NativeDevice;
 	try {
 		handle = new NativeDevice(isa, threadCount(options.threads));

@@ -1,9 +1,9 @@
 // Handles to what lives outside a program: state that programs read and update, weights that never change.
 import type { NativeBuffer, NativeFileMapping } from "@dreamdist/native-cuda";
-import { fromStorage, toStorage, type HostArray } from "./host.js";
 import { DisposedError, ShapeError } from "../graph/errors.js";
 import { bytesOf, type DType, formatShape, type Shape, sizeOf, type Type } from "../graph/types.js";
 import type { Device } from "./device.js";
+import { fromStorage, type HostArray, toStorage } from "./host.js";
 
 /** Persistent state on a device: learnable tokens, optimiser moments, latents between steps. Zero when made. */
 export class Tensor implements Type, Disposable {
@@ -39,7 +39,9 @@ export class Tensor implements Type, Disposable {
 	/** Replaces the contents, in order with the runs queued before and after. `data` is taken now. */
 	async write(data: ArrayLike<number>): Promise<void> {
 		if (data.length !== this.size)
-			throw new ShapeError(`tensor "${this.name}" ${formatShape(this.shape)} has ${this.size} elements; ${data.length} were given`);
+			throw new ShapeError(
+				`tensor "${this.name}" ${formatShape(this.shape)} has ${this.size} elements; ${data.length} were given`,
+			);
 		await this.device.native.write(this.buffer, 0, toStorage(data, this.dtype));
 	}
 
@@ -77,7 +79,9 @@ export class FrozenTensor implements Type {
 		readonly source: FrozenSource,
 	) {
 		if ("data" in source && source.data.length !== sizeOf(shape))
-			throw new ShapeError(`weight "${name}" ${formatShape(shape)} has ${sizeOf(shape)} elements; ${source.data.length} were given`);
+			throw new ShapeError(
+				`weight "${name}" ${formatShape(shape)} has ${sizeOf(shape)} elements; ${source.data.length} were given`,
+			);
 	}
 
 	get bytes(): number {

@@ -42,7 +42,15 @@ export class WeightStore {
 			const buffer = this.device.allocate(bytes);
 			const { source } = tensor;
 			const [from, offset] = "mapping" in source ? [source.mapping, source.byteOffset] : [source.data, 0];
-			const ready = this.device.native.pack(packer, DTYPE_CODES[tensor.dtype], [...ints], from, offset, tensor.bytes, buffer);
+			const ready = this.device.native.pack(
+				packer,
+				DTYPE_CODES[tensor.dtype],
+				[...ints],
+				from,
+				offset,
+				tensor.bytes,
+				buffer,
+			);
 			ready.catch(() => undefined); // whoever waits for it hears of it
 			weight = { buffer, ready, bytes };
 			layouts.set(key, weight);

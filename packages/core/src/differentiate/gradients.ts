@@ -19,11 +19,14 @@ import type { GradientContext } from "../ops/table.js";
  */
 export function gradients(output: Value, wrt: readonly Value[], seed?: Value): Value[] {
 	const graph = output.graph;
-	for (const value of wrt) if (value.graph !== graph) throw new GraphError("gradients: a value of another graph was given");
+	for (const value of wrt)
+		if (value.graph !== graph) throw new GraphError("gradients: a value of another graph was given");
 	if (!seed && output.size !== 1)
 		throw new ShapeError(`gradients: the output ${output} is no scalar; give its gradient (seed), or reduce it first`);
 	if (seed && !sameShape(seed.shape, output.shape))
-		throw new ShapeError(`gradients: the seed ${formatShape(seed.shape)} must have the output's shape ${formatShape(output.shape)}`);
+		throw new ShapeError(
+			`gradients: the seed ${formatShape(seed.shape)} must have the output's shape ${formatShape(output.shape)}`,
+		);
 	return graph.outsideRegions(() => reverse(graph, output, wrt, seed));
 }
 
@@ -52,7 +55,9 @@ function reverse(graph: Graph, output: Value, wrt: readonly Value[], seed?: Valu
 		if (!node.inputs.some((input) => input && active.has(input))) continue;
 		const rule = node.op.differentiate;
 		if (!rule) throw new GraphError(`gradients: ${node.label} has no gradient`);
-		const results = graph.named(node.path ? `∂${node.path}` : "∂", () => rule(contextOf(node, grads, active, recomputed)));
+		const results = graph.named(node.path ? `∂${node.path}` : "∂", () =>
+			rule(contextOf(node, grads, active, recomputed)),
+		);
 		node.inputs.forEach((input, k) => {
 			const grad = results[k];
 			if (input && grad && active.has(input)) accumulate(input, grad);
@@ -63,7 +68,12 @@ function reverse(graph: Graph, output: Value, wrt: readonly Value[], seed?: Valu
 	return wrt.map((value) => grads.get(value) ?? broadcastTo(graph.constant(0, [], value.dtype), value.shape));
 }
 
-function contextOf(node: Node, grads: Map<Value, Value>, active: Set<Value>, recomputed: Recomputation): GradientContext {
+function contextOf(
+	node: Node,
+	grads: Map<Value, Value>,
+	active: Set<Value>,
+	recomputed: Recomputation,
+): GradientContext {
 	const input = (index: number): Value => {
 		const value = node.inputs[index];
 		if (!value) throw new GraphError(`gradients: ${node.label} has no input ${index}`);

@@ -1,7 +1,8 @@
 // The graph: nodes in the order they were written, values between them.
-import { GraphError, ShapeError } from "./errors.js";
+
 import type { FrozenTensor, Tensor } from "../device/tensor.js";
 import type { Attributes, Op } from "../ops/table.js";
+import { GraphError, ShapeError } from "./errors.js";
 import { checkShape, type DType, formatType, type Shape, sizeOf, type Type } from "./types.js";
 
 /** A typed edge of the graph: what one output of a node will be when the program runs. It holds no data. */
@@ -111,8 +112,14 @@ export class Graph {
 	/** At the end of the run the tensor takes the value's contents. */
 	assign(tensor: Tensor, value: Value): void {
 		this.own("assign", value);
-		if (tensor.shape.length !== value.shape.length || tensor.shape.some((n, i) => n !== value.shape[i]) || tensor.dtype !== value.dtype)
-			throw new ShapeError(`assign: a value of ${formatType(value)} can't go into state "${tensor.name}" of ${formatType(tensor)}`);
+		if (
+			tensor.shape.length !== value.shape.length ||
+			tensor.shape.some((n, i) => n !== value.shape[i]) ||
+			tensor.dtype !== value.dtype
+		)
+			throw new ShapeError(
+				`assign: a value of ${formatType(value)} can't go into state "${tensor.name}" of ${formatType(tensor)}`,
+			);
 		if (this.assignments.some((other) => other.tensor === tensor))
 			throw new GraphError(`assign: state "${tensor.name}" is assigned twice in one program`);
 		this.assignments.push({ tensor, value });
@@ -157,7 +164,8 @@ export class Graph {
 		try {
 			types = op.infer(inputs, attributes);
 		} catch (error) {
-			if (error instanceof ShapeError && this.names.length > 0) throw new ShapeError(`${this.names.join(".")}: ${error.message}`);
+			if (error instanceof ShapeError && this.names.length > 0)
+				throw new ShapeError(`${this.names.join(".")}: ${error.message}`);
 			throw error;
 		}
 		return this.add(op, inputs, attributes, types).outputs;
@@ -177,7 +185,16 @@ export class Graph {
 	}
 
 	private add(op: Op, inputs: readonly (Value | null)[], attributes: Attributes, types: readonly Type[]): Node {
-		const node = new Node(this, this.nodes.length, op, inputs, attributes, types, this.names.join("."), op.leaf ? 0 : this.region);
+		const node = new Node(
+			this,
+			this.nodes.length,
+			op,
+			inputs,
+			attributes,
+			types,
+			this.names.join("."),
+			op.leaf ? 0 : this.region,
+		);
 		this.nodes.push(node);
 		return node;
 	}
@@ -192,7 +209,12 @@ const leafOp = (name: string): Op => ({
 	},
 });
 
-const LEAVES = { input: leafOp("input"), state: leafOp("state"), frozen: leafOp("frozen"), constant: leafOp("constant") };
+const LEAVES = {
+	input: leafOp("input"),
+	state: leafOp("state"),
+	frozen: leafOp("frozen"),
+	constant: leafOp("constant"),
+};
 
 /** Reads the contents of a constant, or null for anything else. */
 export function constantData(value: Value): Float64Array | null {

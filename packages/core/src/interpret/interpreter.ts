@@ -40,7 +40,8 @@ function load(value: Value, options: InterpretOptions): Contents {
 	else if (weight) data = options.frozen?.(weight);
 	const what = name !== null ? `input "${name}"` : tensor ? `state "${tensor.name}"` : `weight "${weight?.name}"`;
 	if (!data) throw new GraphError(`interpret: no contents were given for ${what}`);
-	if (data.length !== value.size) throw new ShapeError(`interpret: ${what} has ${value.size} elements; ${data.length} were given`);
+	if (data.length !== value.size)
+		throw new ShapeError(`interpret: ${what} has ${value.size} elements; ${data.length} were given`);
 	return Float64Array.from(data);
 }
 

@@ -2,9 +2,9 @@
 import { ShapeError } from "../graph/errors.js";
 import type { Graph, Value } from "../graph/graph.js";
 import { broadcastShapes, type DType, formatType, type Shape, sizeOf, stridesOf, type Type } from "../graph/types.js";
-import { defineOp, type GradientContext, type Op, type Sample, type SampleRandom } from "./table.js";
-import { erf } from "./special.js";
 import { reduceTo } from "./reduce.js";
+import { erf } from "./special.js";
+import { defineOp, type GradientContext, type Op, type Sample, type SampleRandom } from "./table.js";
 
 /** An operand: a value, or a number that stands for a scalar constant. */
 export type Operand = Value | number;
@@ -27,11 +27,23 @@ function inferElementwise(name: string, inputs: readonly (Type | null)[]): Type[
 		if (type.dtype !== dtype && type.shape.length > 0)
 			throw new ShapeError(`${name}: ${formatType(type)} and ${dtype} are mixed; cast one of them`);
 	}
-	return [{ shape: broadcastShapes(name, types.map((t) => t.shape)), dtype }];
+	return [
+		{
+			shape: broadcastShapes(
+				name,
+				types.map((t) => t.shape),
+			),
+			dtype,
+		},
+	];
 }
 
 /** Visits every index of `out`, giving the flat offsets into operands of the given shapes (broadcast). */
-export function forEachBroadcast(out: Shape, shapes: readonly Shape[], visit: (index: number, offsets: number[]) => void): void {
+export function forEachBroadcast(
+	out: Shape,
+	shapes: readonly Shape[],
+	visit: (index: number, offsets: number[]) => void,
+): void {
 	const strides = shapes.map((shape) => {
 		const own = stridesOf(shape);
 		return out.map((_, axis) => {
@@ -103,7 +115,9 @@ function define(name: string, rule: Rule): Op {
 			differentiate: (c: GradientContext) => {
 				const g = c.grad(0);
 				if (!g) return [];
-				return rule.derivative!(g, c).map((value, i) => (value && c.needs(i) ? reduceTo(value, c.inputType(i).shape) : null));
+				return rule.derivative!(g, c).map((value, i) =>
+					value && c.needs(i) ? reduceTo(value, c.inputType(i).shape) : null,
+				);
 			},
 		}),
 		pointwise: { opcode: rule.opcode },
@@ -131,7 +145,12 @@ const nanMin = (a: number, b: number) => (Number.isNaN(a) || Number.isNaN(b) ? N
 
 const OPS: Record<string, Op> = {
 	add: define("add", { opcode: 2, arity: 2, f: (a, b) => a + b, derivative: (g) => [g, g] }),
-	sub: define("sub", { opcode: 3, arity: 2, f: (a, b) => a - b, derivative: (g, c) => [g, c.needs(1) ? neg(g) : null] }),
+	sub: define("sub", {
+		opcode: 3,
+		arity: 2,
+		f: (a, b) => a - b,
+		derivative: (g, c) => [g, c.needs(1) ? neg(g) : null],
+	}),
 	mul: define("mul", {
 		opcode: 4,
 		arity: 2,
@@ -197,7 +216,12 @@ const OPS: Record<string, Op> = {
 		f: sig,
 		derivative: (g, c) => [mul(g, mul(c.output(0), sub(1, c.output(0))))],
 	}),
-	tanh: define("tanh", { opcode: 16, arity: 1, f: Math.tanh, derivative: (g, c) => [mul(g, sub(1, square(c.output(0))))] }),
+	tanh: define("tanh", {
+		opcode: 16,
+		arity: 1,
+		f: Math.tanh,
+		derivative: (g, c) => [mul(g, sub(1, square(c.output(0))))],
+	}),
 	erf: define("erf", {
 		opcode: 17,
 		arity: 1,
@@ -239,9 +263,19 @@ const OPS: Record<string, Op> = {
 	}),
 	reluGrad: define("reluGrad", { opcode: 27, arity: 2, f: (g, x) => (x > 0 ? g : 0) }),
 	greater: define("greater", { opcode: 28, arity: 2, f: (a, b) => (a > b ? 1 : 0), derivative: () => [null, null] }),
-	greaterEqual: define("greaterEqual", { opcode: 29, arity: 2, f: (a, b) => (a >= b ? 1 : 0), derivative: () => [null, null] }),
+	greaterEqual: define("greaterEqual", {
+		opcode: 29,
+		arity: 2,
+		f: (a, b) => (a >= b ? 1 : 0),
+		derivative: () => [null, null],
+	}),
 	equal: define("equal", { opcode: 30, arity: 2, f: (a, b) => (a === b ? 1 : 0), derivative: () => [null, null] }),
-	square: define("square", { opcode: 32, arity: 1, f: (x) => x * x, derivative: (g, c) => [mul(mul(g, 2), c.input(0))] }),
+	square: define("square", {
+		opcode: 32,
+		arity: 1,
+		f: (x) => x * x,
+		derivative: (g, c) => [mul(mul(g, 2), c.input(0))],
+	}),
 	sign: define("sign", { opcode: 33, arity: 1, f: (x) => Math.sign(x), derivative: () => [null] }),
 	pow: define("pow", {
 		opcode: 34,
@@ -354,7 +388,15 @@ const castOp = defineOp({
 	samples: (random) => [
 		{ inputs: [{ shape: [random.integer(1, 50)], dtype: "f32" }], attributes: { dtype: "f16" } },
 		{ inputs: [{ shape: [random.integer(1, 50)], dtype: "f32" }], attributes: { dtype: "bf16" } },
-		{ inputs: [{ shape: [random.integer(1, 50)], dtype: "f32" }], attributes: { dtype: "i32" }, draw: (_, normal) => normal() * 100 },
-		{ inputs: [{ shape: [random.integer(1, 50)], dtype: "i32" }], attributes: { dtype: "f32" }, draw: (_, normal) => Math.trunc(normal() * 100) },
+		{
+			inputs: [{ shape: [random.integer(1, 50)], dtype: "f32" }],
+			attributes: { dtype: "i32" },
+			draw: (_, normal) => normal() * 100,
+		},
+		{
+			inputs: [{ shape: [random.integer(1, 50)], dtype: "i32" }],
+			attributes: { dtype: "f32" },
+			draw: (_, normal) => Math.trunc(normal() * 100),
+		},
 	],
 });

@@ -1,7 +1,8 @@
 // Matrix products with their fused epilogues.
+
+import type { Lowering, PitchedOperand } from "../compile/lowering.js";
 import { ShapeError } from "../graph/errors.js";
 import { frozenOf, type Node, type Value } from "../graph/graph.js";
-import type { Lowering, PitchedOperand } from "../compile/lowering.js";
 import { formatType, sameShape, sizeOf, type Type } from "../graph/types.js";
 import { activationGrad, activationReference, add, gelu, mul } from "./elementwise.js";
 import { sum } from "./reduce.js";
@@ -12,7 +13,14 @@ import { type Contents, defineOp, type GradientContext, type Sample } from "./ta
 export type Activation = "none" | "gelu" | "silu" | "geglu" | "quickGelu" | "relu";
 
 /** Codes of docs/kernels.md. */
-export const ACTIVATION_CODES: Record<Activation, number> = { none: 0, gelu: 1, silu: 2, geglu: 3, quickGelu: 4, relu: 5 };
+export const ACTIVATION_CODES: Record<Activation, number> = {
+	none: 0,
+	gelu: 1,
+	silu: 2,
+	geglu: 3,
+	quickGelu: 4,
+	relu: 5,
+};
 
 interface MatmulAttributes {
 	transposeA: boolean;
@@ -77,7 +85,8 @@ export function applyActivation(u: Contents, columns: number, activation: Activa
 	const half = columns / 2;
 	const out = new Float64Array(u.length / 2);
 	for (let r = 0; r < u.length / Math.max(1, columns); r++)
-		for (let j = 0; j < half; j++) out[r * half + j] = u[r * columns + j]! * activationReference.gelu(u[r * columns + half + j]!);
+		for (let j = 0; j < half; j++)
+			out[r * half + j] = u[r * columns + j]! * activationReference.gelu(u[r * columns + half + j]!);
 	return out;
 }
 
@@ -105,7 +114,9 @@ const matmulOp = defineOp({
 			throw new ShapeError(`matmul: geglu needs an even number of columns, not ${dims.n}`);
 		const shape = [...dims.lead, rows, activation === "geglu" ? dims.n / 2 : dims.n];
 		if (residual && !sameShape(residual.shape, shape))
-			throw new ShapeError(`matmul: the residual ${formatType(residual)} must have the result's shape [${shape.join(", ")}]`);
+			throw new ShapeError(
+				`matmul: the residual ${formatType(residual)} must have the result's shape [${shape.join(", ")}]`,
+			);
 		return [
 			{ shape, dtype: a!.dtype },
 			{ shape: [...dims.lead, rows, dims.n], dtype: a!.dtype },
@@ -114,7 +125,12 @@ const matmulOp = defineOp({
 	evaluate: (inputs, attributes, types) => {
 		const [a, b, bias, residual] = inputs as [Contents, Contents, Contents | null, Contents | null];
 		const { transposeA, transposeB, activation, alpha } = attributes as unknown as MatmulAttributes;
-		const { batch, m, n, k, batchedA, batchedB } = matmulDims(types.inputs[0]!, types.inputs[1]!, transposeA, transposeB);
+		const { batch, m, n, k, batchedA, batchedB } = matmulDims(
+			types.inputs[0]!,
+			types.inputs[1]!,
+			transposeA,
+			transposeB,
+		);
 		const u = new Float64Array(batch * m * n);
 		const column = new Float64Array(k);
 		for (let s = 0; s < batch; s++) {
@@ -140,7 +156,13 @@ const matmulOp = defineOp({
 		const direct = c.grad(1);
 		if (direct) du = du ? add(du, direct) : direct;
 		if (!du) return [];
-		const bias = c.hasInput(2) && c.needs(2) ? sum(du, Array.from({ length: du.rank - 1 }, (_, i) => i)) : null;
+		const bias =
+			c.hasInput(2) && c.needs(2)
+				? sum(
+						du,
+						Array.from({ length: du.rank - 1 }, (_, i) => i),
+					)
+				: null;
 		const residual = c.hasInput(3) && c.needs(3) ? dy : null;
 		return [
 			c.needs(0) ? gradA(c, du, transposeA, transposeB, alpha) : null,
@@ -159,10 +181,19 @@ const matmulOp = defineOp({
 			{ inputs: [f32(m, k), f32(k, n), null, null], attributes: plain },
 			{ inputs: [f32(k, m), f32(k, n), null, null], attributes: { ...plain, transposeA: true, alpha: 0.25 } },
 			{ inputs: [f32(m, k), f32(n, k), f32(n), f32(m, n)], attributes: { ...plain, transposeB: true } },
-			{ inputs: [f32(2, 3, k), f32(n, k), f32(n), null], attributes: { ...plain, transposeB: true, activation: "gelu" } },
-			{ inputs: [f32(2, 3, k), f32(2 * n, k), f32(2 * n), f32(2, 3, n)], attributes: { ...plain, transposeB: true, activation: "geglu" } },
+			{
+				inputs: [f32(2, 3, k), f32(n, k), f32(n), null],
+				attributes: { ...plain, transposeB: true, activation: "gelu" },
+			},
+			{
+				inputs: [f32(2, 3, k), f32(2 * n, k), f32(2 * n), f32(2, 3, n)],
+				attributes: { ...plain, transposeB: true, activation: "geglu" },
+			},
 			{ inputs: [f32(3, m, k), f32(3, k, n), null, null], attributes: plain },
-			{ inputs: [f32(3, k, m), f32(3, n, k), null, null], attributes: { ...plain, transposeA: true, transposeB: true } },
+			{
+				inputs: [f32(3, k, m), f32(3, n, k), null, null],
+				attributes: { ...plain, transposeA: true, transposeB: true },
+			},
 			{ inputs: [f32(m, k), f32(2, k, n), null, null], attributes: plain },
 			{ inputs: [f32(1, 1), f32(1, 1), f32(1), null], attributes: { ...plain, activation: "silu" } },
 			{ inputs: [f32(m, k), f32(k, n), f32(n), null], attributes: { ...plain, activation: "quickGelu" } },
@@ -199,7 +230,9 @@ function lowerMatmul(lowering: Lowering, node: Node): void {
 	const interleave = b.rank === 2 && frozenOf(b) ? lowering.interleaved(b) : false;
 	const [rows, columns] = b.shape.slice(-2) as [number, number];
 	const packed = b.rank === 2 ? lowering.packed(b, "matmul", [rows, columns, interleave ? 1 : 0]) : null;
-	const right = packed ? { operand: { ...packed, pitch: columns, batchStride: 0 }, transposed: transposeB } : side(lowering, b, batchedB ? b.rank - 2 : 0, transposeB);
+	const right = packed
+		? { operand: { ...packed, pitch: columns, batchStride: 0 }, transposed: transposeB }
+		: side(lowering, b, batchedB ? b.rank - 2 : 0, transposeB);
 	const preact = lowering.outputIfUsed(node.outputs[1]!);
 	const columnsOut = activation === "geglu" ? n / 2 : n;
 	lowering.call("matmul", node, {
@@ -242,7 +275,11 @@ function gradA(c: GradientContext, du: Value, transposeA: boolean, transposeB: b
 	const type = c.inputType(0);
 	// dA = dU·Bᵀ, dAᵀ = B·dUᵀ. A frozen b is packed once and read in either direction.
 	let da = transposeA ? product(b, du, transposeB, true, alpha) : product(du, b, false, !transposeB, alpha);
-	if (da.rank > type.shape.length) da = sum(da, Array.from({ length: da.rank - 2 }, (_, i) => i));
+	if (da.rank > type.shape.length)
+		da = sum(
+			da,
+			Array.from({ length: da.rank - 2 }, (_, i) => i),
+		);
 	return reshape(da, type.shape);
 }
 
@@ -256,7 +293,11 @@ function gradB(c: GradientContext, du: Value, transposeA: boolean, transposeB: b
 	}
 	// dB = Aᵀ·dU, dBᵀ = dUᵀ·A.
 	let db = transposeB ? product(right, left, true, transposeA, alpha) : product(left, right, !transposeA, false, alpha);
-	if (db.rank > type.shape.length) db = sum(db, Array.from({ length: db.rank - 2 }, (_, i) => i));
+	if (db.rank > type.shape.length)
+		db = sum(
+			db,
+			Array.from({ length: db.rank - 2 }, (_, i) => i),
+		);
 	return db;
 }
 

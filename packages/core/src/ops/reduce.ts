@@ -1,7 +1,7 @@
 // Reductions.
 import { ShapeError } from "../graph/errors.js";
 import type { Value } from "../graph/graph.js";
-import { formatType, normalizeAxes, type Shape, sameShape, sizeOf, type Type } from "../graph/types.js";
+import { formatType, normalizeAxes, type Shape, sameShape, sizeOf } from "../graph/types.js";
 import { add, div, equal, greater, mul, sign, sub } from "./elementwise.js";
 import { broadcastTo, reshape } from "./shape.js";
 import { type Contents, defineOp, type GradientContext, type Sample } from "./table.js";
@@ -22,9 +22,17 @@ function keptShape(shape: Shape, axes: readonly number[]): number[] {
 	return shape.map((n, i) => (axes.includes(i) ? 1 : n));
 }
 
-function evaluateReduction(data: Contents, shape: Shape, axes: readonly number[], kind: Reduction, scale: number): Contents {
+function evaluateReduction(
+	data: Contents,
+	shape: Shape,
+	axes: readonly number[],
+	kind: Reduction,
+	scale: number,
+): Contents {
 	const kept = keptShape(shape, axes);
-	const out = new Float64Array(sizeOf(kept)).fill(kind === "max" ? Number.NEGATIVE_INFINITY : kind === "min" ? Number.POSITIVE_INFINITY : 0);
+	const out = new Float64Array(sizeOf(kept)).fill(
+		kind === "max" ? Number.NEGATIVE_INFINITY : kind === "min" ? Number.POSITIVE_INFINITY : 0,
+	);
 	const strides = new Array<number>(shape.length).fill(0);
 	let step = 1;
 	for (let i = shape.length - 1; i >= 0; i--) {
@@ -57,7 +65,8 @@ const reduceOp = defineOp({
 	name: "reduce",
 	infer: (inputs, attributes) => {
 		const x = inputs[0]!;
-		if (x.dtype === "i32") throw new ShapeError(`reduce: i32 has no arithmetic (${formatType(x)}); cast it to f32 first`);
+		if (x.dtype === "i32")
+			throw new ShapeError(`reduce: i32 has no arithmetic (${formatType(x)}); cast it to f32 first`);
 		return [{ shape: keptShape(x.shape, attributes.axes as number[]), dtype: x.dtype }];
 	},
 	evaluate: (inputs, attributes, types) => {
@@ -104,20 +113,38 @@ export interface ReduceOptions {
 	keepDims?: boolean;
 }
 
-function reduce(name: string, x: Value, axes: readonly number[] | number | undefined, kind: Reduction, scale: number, options?: ReduceOptions): Value {
+function reduce(
+	name: string,
+	x: Value,
+	axes: readonly number[] | number | undefined,
+	kind: Reduction,
+	scale: number,
+	options?: ReduceOptions,
+): Value {
 	const list = normalizeAxes(name, axes, x.rank);
 	if ((kind === "max" || kind === "min") && list.some((axis) => x.shape[axis] === 0))
 		throw new ShapeError(`${name}: an empty axis of ${formatType(x)} has no ${kind}`);
-	const out = list.length === 0 && scale === 1 && kind !== "sumSquares" && kind !== "sumAbs" ? x : x.graph.apply(reduceOp, [x], { axes: list, kind, scale })[0]!;
-	return options?.keepDims ? out : reshape(out, x.shape.filter((_, i) => !list.includes(i)));
+	const out =
+		list.length === 0 && scale === 1 && kind !== "sumSquares" && kind !== "sumAbs"
+			? x
+			: x.graph.apply(reduceOp, [x], { axes: list, kind, scale })[0]!;
+	return options?.keepDims
+		? out
+		: reshape(
+				out,
+				x.shape.filter((_, i) => !list.includes(i)),
+			);
 }
 
 /** Sum over axes (default: all). */
-export const sum = (x: Value, axes?: readonly number[] | number, options?: ReduceOptions): Value => reduce("sum", x, axes, "sum", 1, options);
+export const sum = (x: Value, axes?: readonly number[] | number, options?: ReduceOptions): Value =>
+	reduce("sum", x, axes, "sum", 1, options);
 /** Largest element over axes. Ties share the gradient fully. */
-export const max = (x: Value, axes?: readonly number[] | number, options?: ReduceOptions): Value => reduce("max", x, axes, "max", 1, options);
+export const max = (x: Value, axes?: readonly number[] | number, options?: ReduceOptions): Value =>
+	reduce("max", x, axes, "max", 1, options);
 /** Smallest element over axes. */
-export const min = (x: Value, axes?: readonly number[] | number, options?: ReduceOptions): Value => reduce("min", x, axes, "min", 1, options);
+export const min = (x: Value, axes?: readonly number[] | number, options?: ReduceOptions): Value =>
+	reduce("min", x, axes, "min", 1, options);
 /** Sum of squares over axes. */
 export const sumSquares = (x: Value, axes?: readonly number[] | number, options?: ReduceOptions): Value =>
 	reduce("sumSquares", x, axes, "sumSquares", 1, options);
@@ -138,14 +165,22 @@ export function meanAbs(x: Value, axes?: readonly number[] | number, options?: R
  * Variance over axes, two passes. `correction` 1 divides by n − 1 (unbiased, as torch.std does), 0 by n.
  * With a single element and correction 1 the variance is 0, not NaN.
  */
-export function variance(x: Value, axes?: readonly number[] | number, options: ReduceOptions & { correction?: 0 | 1 } = {}): Value {
+export function variance(
+	x: Value,
+	axes?: readonly number[] | number,
+	options: ReduceOptions & { correction?: 0 | 1 } = {},
+): Value {
 	const n = normalizeAxes("variance", axes, x.rank).reduce((size, axis) => size * x.shape[axis]!, 1);
 	const centered = sub(x, mean(x, axes, { keepDims: true }));
 	return reduce("variance", centered, axes, "sumSquares", 1 / Math.max(1, n - (options.correction ?? 1)), options);
 }
 
 /** Standard deviation; where it is 0 its gradient is 0, not NaN. */
-export function std(x: Value, axes?: readonly number[] | number, options: ReduceOptions & { correction?: 0 | 1 } = {}): Value {
+export function std(
+	x: Value,
+	axes?: readonly number[] | number,
+	options: ReduceOptions & { correction?: 0 | 1 } = {},
+): Value {
 	return x.graph.apply(safeSqrtOp, [variance(x, axes, options)])[0]!;
 }
 
@@ -171,7 +206,9 @@ export function reduceTo(g: Value, shape: Shape): Value {
 	const lead = g.rank - shape.length;
 	const axes = g.shape.flatMap((n, i) => (i < lead || (shape[i - lead] === 1 && n !== 1) ? [i] : []));
 	// The rule's result may itself still be smaller than the output it belongs to (a broadcast gradient of a scalar).
-	return lead < 0 ? broadcastTo(g, shape) : reshape(broadcastToKept(sum(g, axes, { keepDims: true }), shape, lead), shape);
+	return lead < 0
+		? broadcastTo(g, shape)
+		: reshape(broadcastToKept(sum(g, axes, { keepDims: true }), shape, lead), shape);
 }
 
 function broadcastToKept(g: Value, shape: Shape, lead: number): Value {

@@ -1,7 +1,16 @@
 // Ops that move or reinterpret data: most become strided views and cost nothing.
 import { ShapeError } from "../graph/errors.js";
 import type { Value } from "../graph/graph.js";
-import { broadcastShapes, formatShape, normalizeAxis, sameShape, type Shape, sizeOf, stridesOf, type Type } from "../graph/types.js";
+import {
+	broadcastShapes,
+	formatShape,
+	normalizeAxis,
+	type Shape,
+	sameShape,
+	sizeOf,
+	stridesOf,
+	type Type,
+} from "../graph/types.js";
 import { forEachBroadcast } from "./elementwise.js";
 import { reduceTo } from "./reduce.js";
 import { type Attributes, type Contents, defineOp, type Sample, type StridedView } from "./table.js";
@@ -69,7 +78,9 @@ export function reshape(x: Value, shape: Shape): Value {
 		to = shape.map((n, i) => (i === unknown ? x.size / rest : n));
 	}
 	if (sizeOf(to) !== x.size || to.some((n) => n < 0 || !Number.isInteger(n)))
-		throw new ShapeError(`reshape: ${formatShape(x.shape)} has ${x.size} elements and can't become ${formatShape(shape)}`);
+		throw new ShapeError(
+			`reshape: ${formatShape(x.shape)} has ${x.size} elements and can't become ${formatShape(shape)}`,
+		);
 	return sameShape(to, x.shape) ? x : x.graph.apply(reshapeOp, [x], { shape: to })[0]!;
 }
 
@@ -82,12 +93,24 @@ const transposeOp = defineOp({
 	evaluate: (inputs, attributes, types) => {
 		const order = attributes.order as number[];
 		const from = stridesOf(types.inputs[0]!.shape);
-		return [gatherStrided(inputs[0]!, { offset: 0, shape: types.outputs[0]!.shape, strides: order.map((axis) => from[axis]!) })];
+		return [
+			gatherStrided(inputs[0]!, {
+				offset: 0,
+				shape: types.outputs[0]!.shape,
+				strides: order.map((axis) => from[axis]!),
+			}),
+		];
 	},
 	differentiate: (c) => {
 		const g = c.grad(0);
 		const order = c.attributes.order as number[];
-		return [g && transpose(g, order.map((_, i) => order.indexOf(i)))];
+		return [
+			g &&
+				transpose(
+					g,
+					order.map((_, i) => order.indexOf(i)),
+				),
+		];
 	},
 	view: (input, attributes, output) => {
 		const order = attributes.order as number[];
@@ -109,7 +132,9 @@ export function transpose(x: Value, order?: readonly number[]): Value {
 		...(rank >= 2 ? [rank - 1, rank - 2] : [0].slice(0, rank)),
 	];
 	if (full.length !== rank || new Set(full).size !== rank)
-		throw new ShapeError(`transpose: ${formatShape(order ?? [])} does not name each axis of ${formatShape(x.shape)} once`);
+		throw new ShapeError(
+			`transpose: ${formatShape(order ?? [])} does not name each axis of ${formatShape(x.shape)} once`,
+		);
 	return full.every((axis, i) => axis === i) ? x : x.graph.apply(transposeOp, [x], { order: full })[0]!;
 }
 
@@ -136,7 +161,9 @@ const sliceOp = defineOp({
 		const { axis, start, length } = attributes as { axis: number; start: number; length: number };
 		const shape = [...inputs[0]!.shape];
 		if (start < 0 || length < 0 || start + length > shape[axis]!)
-			throw new ShapeError(`slice: [${start}, ${start + length}) reaches outside axis ${axis} of ${formatShape(shape)}`);
+			throw new ShapeError(
+				`slice: [${start}, ${start + length}) reaches outside axis ${axis} of ${formatShape(shape)}`,
+			);
 		shape[axis] = length;
 		return [{ shape, dtype: inputs[0]!.dtype }];
 	},
@@ -173,7 +200,9 @@ export function split(x: Value, axis: number, lengths: readonly number[]): Value
 	const at = normalizeAxis("split", axis, x.rank);
 	const total = lengths.reduce((sum, n) => sum + n, 0);
 	if (total !== x.shape[at])
-		throw new ShapeError(`split: lengths ${formatShape(lengths)} do not add up to axis ${at} of ${formatShape(x.shape)}`);
+		throw new ShapeError(
+			`split: lengths ${formatShape(lengths)} do not add up to axis ${at} of ${formatShape(x.shape)}`,
+		);
 	let start = 0;
 	return lengths.map((length) => {
 		const piece = slice(x, at, start, length);
@@ -188,8 +217,14 @@ function inferConcat(inputs: readonly (Type | null)[], attributes: Attributes): 
 	const shape = [...types[0]!.shape];
 	shape[axis] = 0;
 	for (const type of types) {
-		if (type.dtype !== types[0]!.dtype || type.shape.length !== shape.length || type.shape.some((n, i) => i !== axis && n !== types[0]!.shape[i]))
-			throw new ShapeError(`concat: ${types.map((t) => formatShape(t.shape)).join(" and ")} can't be joined along axis ${axis}`);
+		if (
+			type.dtype !== types[0]!.dtype ||
+			type.shape.length !== shape.length ||
+			type.shape.some((n, i) => i !== axis && n !== types[0]!.shape[i])
+		)
+			throw new ShapeError(
+				`concat: ${types.map((t) => formatShape(t.shape)).join(" and ")} can't be joined along axis ${axis}`,
+			);
 		shape[axis]! += type.shape[axis]!;
 	}
 	return [{ shape, dtype: types[0]!.dtype }];
@@ -207,7 +242,8 @@ export const concatOp = defineOp({
 		let column = 0;
 		inputs.forEach((data, k) => {
 			const width = types.inputs[k]!.shape[axis]! * inner;
-			for (let r = 0; width > 0 && r * width < data!.length; r++) out.set(data!.subarray(r * width, (r + 1) * width), r * row + column);
+			for (let r = 0; width > 0 && r * width < data!.length; r++)
+				out.set(data!.subarray(r * width, (r + 1) * width), r * row + column);
 			column += width;
 		});
 		return [out];
@@ -242,7 +278,11 @@ export function concat(values: readonly Value[], axis: number): Value {
 /** Zeros around one axis. */
 export function pad(x: Value, axis: number, before: number, after: number): Value {
 	const at = normalizeAxis("pad", axis, x.rank);
-	const zeros = (n: number) => broadcastTo(x.graph.constant(0, [], x.dtype), x.shape.map((size, i) => (i === at ? n : size)));
+	const zeros = (n: number) =>
+		broadcastTo(
+			x.graph.constant(0, [], x.dtype),
+			x.shape.map((size, i) => (i === at ? n : size)),
+		);
 	return concat([...(before ? [zeros(before)] : []), x, ...(after ? [zeros(after)] : [])], at);
 }
 
@@ -262,7 +302,9 @@ const broadcastOp = defineOp({
 	},
 	view: (input, _attributes, output) => {
 		const lead = output.shape.length - input.shape.length;
-		const strides = output.shape.map((_, i) => (i < lead || input.shape[i - lead] === 1 ? 0 : input.strides[i - lead]!));
+		const strides = output.shape.map((_, i) =>
+			i < lead || input.shape[i - lead] === 1 ? 0 : input.strides[i - lead]!,
+		);
 		return { offset: input.offset, shape: output.shape, strides };
 	},
 	samples: () => [
@@ -280,7 +322,8 @@ export function broadcastTo(x: Value, shape: Shape): Value {
 
 /** Enlarges the picture [N, H, W, C] twice by repeating each pixel. */
 export function upsampleNearest2x(x: Value): Value {
-	if (x.rank !== 4) throw new ShapeError(`upsampleNearest2x: expected a picture [N, H, W, C], got ${formatShape(x.shape)}`);
+	if (x.rank !== 4)
+		throw new ShapeError(`upsampleNearest2x: expected a picture [N, H, W, C], got ${formatShape(x.shape)}`);
 	const [n, h, w, c] = x.shape as [number, number, number, number];
 	return reshape(broadcastTo(reshape(x, [n, h, 1, w, 1, c]), [n, h, 2, w, 2, c]), [n, 2 * h, 2 * w, c]);
 }

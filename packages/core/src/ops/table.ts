@@ -1,8 +1,8 @@
 // The op table. One row gives an op its types, its reference, its gradient, its kernels and its tests.
-import type { Value } from "../graph/graph.js";
-import type { Type } from "../graph/types.js";
+
 import type { Lowering } from "../compile/lowering.js";
-import type { Node } from "../graph/graph.js";
+import type { Node, Value } from "../graph/graph.js";
+import type { Type } from "../graph/types.js";
 
 export type Attributes = Readonly<Record<string, unknown>>;
 
