@@ -14,9 +14,12 @@ DD_KERNEL(matmul)
 DD_KERNEL(conv2d) DD_KERNEL(conv2d_input_grad) DD_KERNEL(conv2d_weight_grad)
 void attention(const KernelArgs&, ThreadTeam&);
 void attention_grad(const KernelArgs&, ThreadTeam&);
-DD_KERNEL(group_norm) DD_KERNEL(group_norm_grad)
-DD_KERNEL(layer_norm) DD_KERNEL(layer_norm_grad)
-DD_KERNEL(softmax) DD_KERNEL(softmax_grad)
+void group_norm(const KernelArgs&, ThreadTeam&);
+void group_norm_grad(const KernelArgs&, ThreadTeam&);
+void layer_norm(const KernelArgs&, ThreadTeam&);
+void layer_norm_grad(const KernelArgs&, ThreadTeam&);
+void softmax(const KernelArgs&, ThreadTeam&);
+void softmax_grad(const KernelArgs&, ThreadTeam&);
 DD_KERNEL(gather) DD_KERNEL(scatter_add)
 DD_KERNEL(pool2d) DD_KERNEL(pool2d_grad)
 DD_KERNEL(random) DD_KERNEL(adamw) DD_KERNEL(sgd)
@@ -29,9 +32,9 @@ DD_KERNEL(random) DD_KERNEL(adamw) DD_KERNEL(sgd)
 [[gnu::weak]] int64_t conv2d_weight_grad_scratch(const KernelArgs&, int threads);
 int64_t attention_scratch(const KernelArgs&, int threads);
 int64_t attention_grad_scratch(const KernelArgs&, int threads);
-[[gnu::weak]] int64_t group_norm_scratch(const KernelArgs&, int threads);
-[[gnu::weak]] int64_t group_norm_grad_scratch(const KernelArgs&, int threads);
-[[gnu::weak]] int64_t layer_norm_grad_scratch(const KernelArgs&, int threads);
+int64_t group_norm_scratch(const KernelArgs&, int threads);
+int64_t group_norm_grad_scratch(const KernelArgs&, int threads);
+int64_t layer_norm_grad_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t reduce_scratch(const KernelArgs&, int threads);
 
 [[gnu::weak]] int64_t matmul_packed_bytes(DType, std::span<const int64_t> ints);
