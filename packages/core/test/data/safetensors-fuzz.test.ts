@@ -13,23 +13,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openSafetensors, openSafetensorsIndex, writeSafetensors } from "../../src/data/safetensors/index.js";
 import { DreamdistError } from "../../src/errors.js";
+import { generator } from "./random.js";
 
 let folder: string;
 beforeAll(() => {
 	folder = mkdtempSync(join(tmpdir(), "dd-fuzz-"));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
-
-/** A small deterministic generator (mulberry32), so that a failing mutation can be made again. */
-function generator(seed: number): (below: number) => number {
-	let state = seed;
-	return (below) => {
-		state = (state + 0x6d2b79f5) | 0;
-		let t = Math.imul(state ^ (state >>> 15), state | 1);
-		t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-		return ((t ^ (t >>> 14)) >>> 0) % below;
-	};
-}
 
 const NASTY = [
 	"-1",
