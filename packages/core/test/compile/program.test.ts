@@ -25,12 +25,12 @@ describe("programs", () => {
 		const program = await device.compile((g) => {
 			const x = g.input("x", [2, 3]);
 			const y = g.input("y", [3]);
-			return { z: silu(add(mul(x, 2), exp(y))) };
+			return { z: silu(add(mul(x, 2), y)) };
 		});
 		expect(program.kernelCalls).toBe(1);
 		const { z } = await program.run({ x: [1, 2, 3, 4, 5, 6], y: [0, 1, -1] }, { poison: true });
 		const f = (u: number) => u / (1 + Math.exp(-u));
-		const want = [1, 2, 3, 4, 5, 6].map((v, i) => f(2 * v + Math.exp([0, 1, -1][i % 3]!)));
+		const want = [1, 2, 3, 4, 5, 6].map((v, i) => f(2 * v + [0, 1, -1][i % 3]!));
 		for (let i = 0; i < 6; i++) expect(z[i]).toBeCloseTo(want[i]!, 5);
 	});
 
@@ -43,7 +43,9 @@ describe("programs", () => {
 		});
 		const { loss, dx } = await program.run({ x: [1, 2, 3, 4, 5, 6] });
 		expect(loss[0]).toBeCloseTo((0 + 1 + 4 + 9 + 16 + 25) / 6, 5);
-		expect([...dx]).toEqual([0, 1, 2, 3, 4, 5].map((v) => Math.fround((2 * v) / 6)));
+		[0, 1, 2, 3, 4, 5].forEach((v, i) => {
+			expect(dx[i]).toBeCloseTo((2 * v) / 6, 6);
+		});
 	});
 
 	it("update state in place, reading the old contents first", async () => {
