@@ -10,7 +10,7 @@ const KernelInfo kKernels[] = {
 	{"pointwise", -1, -1, pointwise},
 	{"copy", 2, -1, copy},
 	{"reduce", 2, -1, reduce, reduce_scratch},
-	{"matmul", 6, 16, matmul, matmul_scratch},
+	{"matmul", 6, 16, matmul},
 	{"conv2d", 8, 17, conv2d, conv2d_scratch},
 	{"conv2d_input_grad", 4, 17, conv2d_input_grad, conv2d_input_grad_scratch},
 	{"conv2d_weight_grad", 4, 17, conv2d_weight_grad, conv2d_weight_grad_scratch},

@@ -10,7 +10,7 @@ extern const KernelTable kTable;
 // One declaration per kernel; the definitions live in the family's file.
 #define DD_KERNEL(name) [[gnu::weak]] void name(const KernelArgs&, ThreadTeam&);
 DD_KERNEL(pointwise) DD_KERNEL(copy) DD_KERNEL(reduce)
-DD_KERNEL(matmul)
+void matmul(const KernelArgs&, ThreadTeam&);
 DD_KERNEL(conv2d) DD_KERNEL(conv2d_input_grad) DD_KERNEL(conv2d_weight_grad)
 void attention(const KernelArgs&, ThreadTeam&);
 void attention_grad(const KernelArgs&, ThreadTeam&);
@@ -26,7 +26,6 @@ DD_KERNEL(random) DD_KERNEL(adamw) DD_KERNEL(sgd)
 #undef DD_KERNEL
 
 // Shared scratch in bytes, from the integers alone.
-[[gnu::weak]] int64_t matmul_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t conv2d_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t conv2d_input_grad_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t conv2d_weight_grad_scratch(const KernelArgs&, int threads);
@@ -37,8 +36,8 @@ int64_t group_norm_grad_scratch(const KernelArgs&, int threads);
 int64_t layer_norm_grad_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t reduce_scratch(const KernelArgs&, int threads);
 
-[[gnu::weak]] int64_t matmul_packed_bytes(DType, std::span<const int64_t> ints);
-[[gnu::weak]] void matmul_pack(const void* source, DType, std::span<const int64_t> ints, void* packed, ThreadTeam&);
+int64_t matmul_packed_bytes(DType, std::span<const int64_t> ints);
+void matmul_pack(const void* source, DType, std::span<const int64_t> ints, void* packed, ThreadTeam&);
 [[gnu::weak]] int64_t conv2d_packed_bytes(DType, std::span<const int64_t> ints);
 [[gnu::weak]] void conv2d_pack(const void* source, DType, std::span<const int64_t> ints, void* packed, ThreadTeam&);
 

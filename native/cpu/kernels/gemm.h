@@ -1,0 +1,118 @@
+// The blocked product behind matmul, conv2d and its input gradient: Out = A · B with A read through row pointers.
+//
+// Loops, from the outside: bands of rows (what A needs of them stays in L2), panels of columns, chunks of the reduction (a chunk of a
+// panel stays in L2 under all tiles of the band), tiles. Sums stay in registers over a chunk; between chunks they wait in the member's
+// scratch. The order of every sum is fixed by the shapes, so neither the thread count nor the partition changes a bit.
+#pragma once
+#include "dreamdist/thread_team.h"
+#include "epilogue.h"
+
+namespace dreamdist::cpu::DD_ISA {
+
+constexpr int64_t kDepth = 2048;         // rows of a panel at a time: 512 KB of f32
+constexpr int64_t kShallowDepth = 128;   // where a panel is made in scratch for few rows: made, used and forgotten in L1
+constexpr int64_t kMaxSegment = 2048;    // longer stretches of the reduction are cut
+constexpr int64_t kBandRows = 1024;
+constexpr int64_t kBandBytes = 512 << 10;
+constexpr int64_t kBandPointers = 32768;        // row pointers of a band
+
+// Hands out aligned pieces of one block of memory; with a null base it only counts.
+struct Carver {
+	char* base;
+	int64_t used = 0;
+	template <class T>
+	T* take(int64_t count) {
+		T* piece = (T*)(base + used);
+		used += round_up(count * (int64_t)sizeof(T), 64);
+		return piece;
+	}
+};
+
+struct Workspace {
+	float* panel;
+	float* band;  // sums between chunks
+	const float** table;
+	int64_t* lengths;
+	Workspace(Carver& carver, int64_t segments)
+		: panel(carver.take<float>(kDepth * kPanelColumns)),
+		  band(carver.take<float>(kBandRows * kPanelColumns)),
+		  table(carver.take<const float*>(max_of(kBandPointers, segments * kMaxRows))),
+		  lengths(carver.take<int64_t>(segments + 1)) {}
+};
+
+struct Share {
+	int64_t row_begin, row_end, panel_begin, panel_end;
+};
+
+// A: segments(), length(s), row_bytes() (new memory a further row touches), max_rows(),
+//    rows(first, count, table): table[s·count + i] points at row first + i's values of segment s.
+// B: made() (panels are written to scratch rather than read in place), panel(index, panel, s0, s1, k0, k1, scratch).
+// Out: store(first, rows, panel, tile).
+template <class A, class B, class Out>
+void multiply(const A& a, const B& b, const Out& out, const Columns& columns, const Share& share, Workspace& work) {
+	const int64_t rows = share.row_end - share.row_begin, segments = a.segments();
+	if (rows <= 0 || share.panel_begin >= share.panel_end) return;
+	for (int64_t s = 0; s < segments; s++) work.lengths[s] = a.length(s);
+	int64_t limit = b.made() ? kBandRows : max_of(kBandBytes / max_of(a.row_bytes(), 1), 8 * kRowsOf[kPanelVectors]);
+	limit = min_of(min_of(limit, kBandRows), min_of(a.max_rows(), max_of(kBandPointers / max_of(segments, 1), kMaxRows)));
+	const int64_t bands = ceil_div(rows, limit);
+	alignas(64) float tile_sums[kMaxRows * kPanelColumns];
+	for (int64_t band = 0; band < bands; band++) {
+		const int64_t first = share.row_begin + rows * band / bands, count = share.row_begin + rows * (band + 1) / bands - first;
+		a.rows(first, count, work.table);
+		const int64_t depth = b.made() && count <= 4 * kRowsOf[kPanelVectors] ? kShallowDepth : kDepth;
+		for (int64_t index = share.panel_begin; index < share.panel_end; index++) {
+			const Panel panel = columns.panel(index);
+			const int64_t tiles = ceil_div(count, kRowsOf[panel.vectors]);
+			const int low = (int)(count / tiles);
+			const SegmentTile tile_low = segment_tile_for(low, panel.vectors), tile_high = segment_tile_for(low + (count % tiles != 0), panel.vectors);
+			int64_t s0 = 0, k0 = 0;
+			do {
+				int64_t s1 = s0, k1 = k0;
+				while (s1 < segments && (s1 == s0 || k1 - k0 + work.lengths[s1] <= depth)) k1 += work.lengths[s1++];
+				const float* values = b.panel(index, panel, s0, s1, k0, k1, work.panel);
+				const bool whole = s0 == 0 && s1 == segments;
+				for (int64_t t = 0; t < tiles; t++) {
+					const int64_t begin = count * t / tiles, n = count * (t + 1) / tiles - begin;
+					float* sums = whole ? tile_sums : work.band + begin * panel.width();
+					(n == low ? tile_low : tile_high)(work.lengths + s0, s1 - s0, work.table + s0 * count + begin, count, values, sums, s0 > 0);
+					if (s1 == segments) out.store(first + begin, (int)n, panel, sums);
+				}
+				s0 = s1;
+				k0 = k1;
+			} while (s0 < segments);
+		}
+	}
+}
+
+// How `items` products of rows × panels are cut so that `threads` members finish together.
+struct Grid {
+	int64_t row_parts = 1, panel_parts = 1;
+	int64_t parts() const { return row_parts * panel_parts; }
+	Share share(int64_t part, int64_t rows, int64_t panels) const {
+		const int64_t r = part / panel_parts, p = part % panel_parts;
+		return {rows * r / row_parts, rows * (r + 1) / row_parts, panels * p / panel_parts, panels * (p + 1) / panel_parts};
+	}
+};
+
+// `panel_cost`: what bringing one row of a panel costs, in the time one tile row spends on it.
+inline Grid choose_grid(int64_t items, int64_t rows, int64_t panels, int64_t depth, int64_t panel_cost, int threads) {
+	Grid best;
+	if (threads == 1 || items * rows * panels * depth < 2048) return best;  // less work than waking the team
+	const int64_t tile_rows = kRowsOf[kPanelVectors];
+	int64_t best_cost = INT64_MAX;
+	for (int64_t r = 1; r <= threads && r <= ceil_div(rows, tile_rows); r++)
+		for (int64_t p = 1; r * p <= threads && p <= panels; p++) {
+			const int64_t part_rows = ceil_div(rows, r);
+			// A tile of fewer rows than usual still waits for its panel: count every tile in full.
+			const int64_t cost = ceil_div(items * r * p, threads) * ceil_div(panels, p) *
+								 (ceil_div(part_rows, tile_rows) * tile_rows + panel_cost * ceil_div(part_rows, kBandRows));
+			if (cost < best_cost) {
+				best_cost = cost;
+				best = {r, p};
+			}
+		}
+	return best;
+}
+
+}  // namespace dreamdist::cpu::DD_ISA

@@ -1,0 +1,223 @@
+// U = alpha · op(A) · op(B) + bias; C = act(U) + residual, per batch; and the packer of linear weights.
+#include "gemm.h"
+#include "table.h"
+
+namespace dreamdist::cpu::DD_ISA {
+
+namespace {
+
+struct Shape {
+	int64_t batch, M, N, K;
+	bool trans_a, trans_b;
+	int64_t lda, ldb, ldc, a_batch, b_batch, c_batch;
+	int act;
+	int64_t packed, ldr, r_batch;
+	explicit Shape(std::span<const int64_t> i)
+		: batch(i[0]), M(i[1]), N(i[2]), K(i[3]), trans_a(i[4]), trans_b(i[5]), lda(i[6]), ldb(i[7]), ldc(i[8]), a_batch(i[9]),
+		  b_batch(i[10]), c_batch(i[11]), act((int)i[12]), packed(i[13]), ldr(i[14]), r_batch(i[15]) {}
+};
+
+// K in segments of at most kMaxSegment, for every row alike.
+struct Cut {
+	int64_t depth, pieces;
+	explicit Cut(int64_t k) : depth(k), pieces(ceil_div(k, kMaxSegment)) {}
+	int64_t start(int64_t s) const { return min_of(s * round_up(ceil_div(depth, max_of(pieces, 1)), kLanes), depth); }
+};
+
+struct MatrixRows {
+	const float* a;
+	int64_t lda;
+	Cut cut;
+	int64_t segments() const { return cut.pieces; }
+	int64_t length(int64_t s) const { return cut.start(s + 1) - cut.start(s); }
+	int64_t row_bytes() const { return cut.depth * 4; }
+	int64_t max_rows() const { return kBandRows; }
+	void rows(int64_t first, int64_t count, const float** table) const {
+		for (int64_t s = 0; s < cut.pieces; s++)
+			for (int64_t i = 0; i < count; i++) table[s * count + i] = a + (first + i) * lda + cut.start(s);
+	}
+};
+
+// A stored [K, M]: a band of rows is transposed into `buffer` first.
+struct TransposedRows {
+	const float* a;
+	int64_t lda, M;
+	Cut cut;
+	float* buffer;
+	static int64_t pitch(int64_t depth) { return round_up(depth, kLanes) + kLanes; }
+	static int64_t band(int64_t depth) { return max_of(min_of((2 << 20) / (pitch(depth) * 4), kBandRows) / kLanes, 1) * kLanes; }
+	int64_t segments() const { return cut.pieces; }
+	int64_t length(int64_t s) const { return cut.start(s + 1) - cut.start(s); }
+	int64_t row_bytes() const { return cut.depth * 4; }
+	int64_t max_rows() const { return band(cut.depth); }
+	void rows(int64_t first, int64_t count, const float** table) const {
+		const int64_t step = pitch(cut.depth);
+		for (int64_t k = 0; k < cut.depth; k += kLanes)
+			for (int64_t i = 0; i < count; i += kLanes)
+				transpose_into<Storage<DType::f32>>(buffer + i * step + k, step, a + k * lda + first + i, lda, min_of(kLanes, cut.depth - k), count - i);
+		for (int64_t s = 0; s < cut.pieces; s++)
+			for (int64_t i = 0; i < count; i++) table[s * count + i] = buffer + i * step + cut.start(s);
+	}
+};
+
+struct PackedColumns {
+	const Packed& weight;
+	bool made() const { return weight.type != DType::f32; }
+	const float* panel(int64_t index, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
+		return weight.forward(index, panel, k0, k1, scratch);
+	}
+};
+
+// W itself: a column of the product is a column of W, the reduction runs over its rows.
+struct PackedRows {
+	const Packed& weight;
+	bool made() const { return true; }
+	const float* panel(int64_t, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
+		for (int r = 0; r < panel.runs; r++)
+			weight.backward(panel.run[r].column, panel.run[r].columns, k0, k1, scratch + panel.run[r].offset, panel.width());
+		return scratch;
+	}
+};
+
+// A weight packed without interleave under geglu: columns are looked up one by one.
+struct PackedLookup {
+	const Packed& weight;
+	bool made() const { return true; }
+	const float* panel(int64_t, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
+		std::memset(scratch, 0, (k1 - k0) * panel.width() * sizeof(float));
+		for (int64_t k = k0; k < k1; k++)
+			for (int r = 0; r < panel.runs; r++)
+				for (int64_t j = 0; j < panel.run[r].columns; j++)
+					scratch[(k - k0) * panel.width() + panel.run[r].offset + j] = weight.at(panel.run[r].column + j, k);
+		return scratch;
+	}
+};
+
+struct PlainMatrix {
+	const void* b;
+	DType type;
+	int64_t ldb;
+	bool transposed;  // stored [N, K]
+	bool made() const { return true; }
+	const float* panel(int64_t, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
+		with_storage(type, [&]<class S>(S) {
+			const auto* from = (const typename S::Element*)b;
+			const int64_t width = panel.width();
+			for (int r = 0; r < panel.runs; r++) {
+				const Run& run = panel.run[r];
+				float* to = scratch + run.offset;
+				if (transposed) {
+					for (int64_t k = k0; k < k1; k += kLanes)
+						for (int64_t j = 0; j < run.columns; j += kLanes)
+							transpose_into<S>(to + (k - k0) * width + j, width, from + (run.column + j) * ldb + k, ldb, run.columns - j, k1 - k);
+				} else {
+					for (int64_t k = k0; k < k1; k++)
+						for (int64_t j = 0; j < run.columns; j += kLanes)
+							store(to + (k - k0) * width + j, load_some<S>(from + k * ldb + run.column + j, run.columns - j));
+				}
+			}
+		});
+		return scratch;
+	}
+};
+
+struct MatrixOut {
+	Epilogue epilogue;
+	void store(int64_t first, int rows, const Panel& panel, const float* tile) const {
+		int64_t index[kMaxRows];
+		for (int i = 0; i < rows; i++) index[i] = first + i;
+		epilogue.store_tile(index, rows, panel, tile);
+	}
+};
+
+struct Scratch {
+	Workspace work;
+	float* buffer;  // rows of a transposed A
+	int64_t bytes;
+	Scratch(Carver& carver, const Shape& shape)
+		: work(carver, Cut(shape.K).pieces),
+		  buffer(shape.trans_a ? carver.take<float>(TransposedRows::band(shape.K) * TransposedRows::pitch(shape.K)) : nullptr),
+		  bytes(carver.used) {}
+};
+
+template <class Body>
+void with_rows(const Shape& shape, const float* a, float* buffer, Body&& body) {
+	if (shape.trans_a) body(TransposedRows{a, shape.lda, shape.M, Cut(shape.K), buffer});
+	else body(MatrixRows{a, shape.lda, Cut(shape.K)});
+}
+
+}  // namespace
+
+void matmul(const KernelArgs& args, ThreadTeam& team) {
+	Shape shape(args.ints);
+	if (shape.batch <= 0 || shape.M <= 0 || shape.N <= 0) return;
+	const float* a = args.ptr(0);
+	const Operand b = args.at(1);
+	const bool geglu = shape.act == kGeglu;
+	// One product where B repeats and the batches follow each other.
+	if (shape.batch > 1 && (shape.packed || shape.b_batch == 0) && !shape.trans_a && shape.a_batch == shape.M * shape.lda &&
+		shape.c_batch == shape.M * shape.ldc && (!args.ptr(3) || shape.r_batch == shape.M * shape.ldr)) {
+		shape.M *= shape.batch;
+		shape.batch = 1;
+	}
+	const Columns columns{shape.N, geglu || (shape.packed == 2 && shape.trans_b)};
+	const Packed weight{b.data, b.dtype, {shape.trans_b ? shape.N : shape.K, shape.packed == 2}, shape.trans_b ? shape.K : shape.N};
+	const bool lookup = shape.packed && shape.trans_b && columns.interleave != weight.outputs.interleave;
+	const int64_t panel_cost = shape.packed && shape.trans_b ? (b.dtype == DType::f32 ? 1 : 3) : 10;
+	const int64_t panels = columns.panels();
+	const Grid grid = choose_grid(shape.batch, shape.M, panels, shape.K, panel_cost, team.size());
+
+	team.parallel_for(shape.batch * grid.parts(), 1, [&](int64_t begin, int64_t end, int thread) {
+		auto carve = [&](Carver carver) { return Scratch(carver, shape); };
+		const Scratch scratch = carve({(char*)team.scratch(thread, carve({nullptr}).bytes)});
+		Workspace work = scratch.work;
+		for (int64_t item = begin; item < end; item++) {
+			const int64_t batch = item / grid.parts();
+			const Share share = grid.share(item % grid.parts(), shape.M, panels);
+			MatrixOut out{{args.ptr(4) + batch * shape.c_batch, shape.ldc, shape.N}};
+			out.epilogue.alpha = (float)args.floats[0];
+			out.epilogue.act = shape.act;
+			out.epilogue.bias = args.ptr(2);
+			if (args.ptr(3)) out.epilogue.residual = args.ptr(3) + batch * shape.r_batch;
+			out.epilogue.residual_pitch = shape.ldr;
+			if (args.ptr(5)) out.epilogue.preact = args.ptr(5) + batch * shape.M * shape.N;
+			with_rows(shape, a + batch * shape.a_batch, scratch.buffer, [&](const auto& rows) {
+				if (!shape.packed) {
+					const void* from = (const char*)b.data + batch * shape.b_batch * bytes_of(b.dtype);
+					multiply(rows, PlainMatrix{from, b.dtype, shape.ldb, shape.trans_b}, out, columns, share, work);
+				} else if (lookup) multiply(rows, PackedLookup{weight}, out, columns, share, work);
+				else if (shape.trans_b) multiply(rows, PackedColumns{weight}, out, columns, share, work);
+				else multiply(rows, PackedRows{weight}, out, columns, share, work);
+			});
+		}
+	});
+}
+
+int64_t matmul_packed_bytes(DType type, std::span<const int64_t> ints) {
+	if (ints[2] && ints[0] % 2) throw Error("a weight interleaved for geglu needs an even number of rows");
+	return Columns{ints[0], ints[2] != 0}.padded() * ints[1] * bytes_of(type);
+}
+
+void matmul_pack(const void* source, DType type, std::span<const int64_t> ints, void* packed, ThreadTeam& team) {
+	const int64_t rows = ints[0], depth = ints[1];
+	const Columns columns{rows, ints[2] != 0};
+	with_storage(type, [&]<class S>(S) {
+		using Element = typename S::Element;
+		const Element* from = (const Element*)source;
+		team.parallel_for(columns.panels(), 1, [&](int64_t begin, int64_t end, int) {
+			for (int64_t index = begin; index < end; index++) {
+				const Panel panel = columns.panel(index);
+				const int64_t width = panel.width();
+				Element* to = (Element*)packed + columns.start(index) * depth;
+				std::memset(to, 0, width * depth * sizeof(Element));
+				for (int64_t block = 0; block < depth; block += kLanes)
+					for (int r = 0; r < panel.runs; r++)
+						for (int64_t j = 0; j < panel.run[r].columns; j++)
+							for (int64_t k = block; k < min_of(block + kLanes, depth); k++)
+								to[k * width + panel.run[r].offset + j] = from[(panel.run[r].column + j) * depth + k];
+			}
+		});
+	});
+}
+
+}  // namespace dreamdist::cpu::DD_ISA
