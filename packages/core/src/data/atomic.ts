@@ -24,6 +24,8 @@ export async function writeFileAtomic(path: string, contents: FileContents): Pro
 		const file = await open(temporary, "wx", mode);
 		created = true;
 		try {
+			// Opening took away what the umask forbids new files; this one replaces a file that had it.
+			if (mode !== undefined) await file.chmod(mode);
 			if (typeof contents === "function") await contents(file);
 			else if (typeof contents === "string") await writeFully(file, Buffer.from(contents, "utf8"));
 			else await writeFully(file, contents);
@@ -57,13 +59,13 @@ export async function writeFully(file: FileHandle, data: ArrayBufferView): Promi
 }
 
 /** What `path` stands for: behind symbolic links, and with the permissions of the file that is there already. */
-async function existing(path: string): Promise<{ target: string; mode: number }> {
+async function existing(path: string): Promise<{ target: string; mode?: number }> {
 	try {
 		const target = await realpath(path);
 		return { target, mode: (await stat(target)).mode & 0o777 };
 	} catch {
 		// Usually there is no file yet. Whatever else is wrong, opening the temporary file says so.
-		return { target: path, mode: 0o666 };
+		return { target: path };
 	}
 }
 

@@ -43,6 +43,9 @@ describe("writeFileAtomic", () => {
 		await writeFileAtomic(path, "short");
 		expect(await readFile(path, "utf8")).toBe("short");
 		expect((await stat(path)).mode & 0o777).toBe(0o600);
+		await chmod(path, 0o666);
+		await writeFileAtomic(path, "open to all");
+		expect((await stat(path)).mode & 0o777).toBe(0o666);
 	});
 
 	test("writes through a symbolic link, which stays a link", async () => {

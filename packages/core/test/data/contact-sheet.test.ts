@@ -122,7 +122,7 @@ describe("contactSheet", () => {
 					}
 				},
 			),
-			{ numRuns: 60 },
+			{ numRuns: 30 },
 		);
 	});
 
