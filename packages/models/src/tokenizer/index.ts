@@ -1,0 +1,2 @@
+export { writeByteLevelTokenizer } from "./byte-level-tokenizer.js";
+export { loadTokenizer, type TokenizerOptions } from "./clip-tokenizer.js";
