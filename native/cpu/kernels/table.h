@@ -9,7 +9,6 @@ extern const KernelTable kTable;
 
 // One declaration per kernel; the definitions live in the family's file.
 #define DD_KERNEL(name) [[gnu::weak]] void name(const KernelArgs&, ThreadTeam&);
-DD_KERNEL(pointwise) DD_KERNEL(copy) DD_KERNEL(reduce)
 void matmul(const KernelArgs&, ThreadTeam&);
 DD_KERNEL(conv2d) DD_KERNEL(conv2d_input_grad) DD_KERNEL(conv2d_weight_grad)
 void attention(const KernelArgs&, ThreadTeam&);
@@ -24,6 +23,9 @@ DD_KERNEL(gather) DD_KERNEL(scatter_add)
 DD_KERNEL(pool2d) DD_KERNEL(pool2d_grad)
 DD_KERNEL(random) DD_KERNEL(adamw) DD_KERNEL(sgd)
 #undef DD_KERNEL
+void pointwise(const KernelArgs&, ThreadTeam&);
+void copy(const KernelArgs&, ThreadTeam&);
+void reduce(const KernelArgs&, ThreadTeam&);
 
 // Shared scratch in bytes, from the integers alone.
 [[gnu::weak]] int64_t conv2d_scratch(const KernelArgs&, int threads);
@@ -34,7 +36,7 @@ int64_t attention_grad_scratch(const KernelArgs&, int threads);
 int64_t group_norm_scratch(const KernelArgs&, int threads);
 int64_t group_norm_grad_scratch(const KernelArgs&, int threads);
 int64_t layer_norm_grad_scratch(const KernelArgs&, int threads);
-[[gnu::weak]] int64_t reduce_scratch(const KernelArgs&, int threads);
+int64_t reduce_scratch(const KernelArgs&, int threads);
 
 int64_t matmul_packed_bytes(DType, std::span<const int64_t> ints);
 void matmul_pack(const void* source, DType, std::span<const int64_t> ints, void* packed, ThreadTeam&);
