@@ -106,11 +106,6 @@ function interruptSignal(): { signal: AbortSignal; release(): void } {
  */
 export async function runCli(args: readonly string[], table: readonly CommandRow[] = commandTable): Promise<number> {
 	const wantsJson = args.includes("--json");
-	// A reader that has seen enough (`| head`) is not an error.
-	process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-		if (error.code === "EPIPE") process.exit(EXIT.done);
-		throw error;
-	});
 	let signal: AbortSignal | undefined;
 	try {
 		const parsed = await parse(args, table);
@@ -154,9 +149,9 @@ async function parse(args: readonly string[], table: readonly CommandRow[]): Pro
 		await program.parseAsync(args, { from: "user" });
 	} catch (error) {
 		if (!(error instanceof CommanderError)) throw error;
+		if (error.exitCode === 0) return undefined;
 		// A group such as `native` without its sub-command: commander has printed the help.
 		if (error.code === "commander.help") throw new UsageError("");
-		if (error.exitCode === 0) return undefined;
 		throw new UsageError(usageSentence(error, requestedRow(args, table)?.name));
 	}
 	return parsed;

@@ -51,10 +51,21 @@ function chooseCuda() {
 function cmakeJs(options, defines) {
 	const program = createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js");
 	const jobs = String(Math.min(availableParallelism(), 16));
-	// `build`, not `compile`: the latter answers any error with a second, full build and buries the first error.
-	const args = [program, "build", "-d", packageRoot, "-O", options.buildDir, "-p", jobs];
-	for (const [name, value] of Object.entries(defines)) args.push(`--CD${name}=${value}`);
-	return spawnSync(process.execPath, args, { stdio: "inherit", cwd: packageRoot }).status;
+	const common = ["-d", packageRoot, "-O", options.buildDir, "-p", jobs];
+	for (const [name, value] of Object.entries(defines)) common.push(`--CD${name}=${value}`);
+	// `build` alone would keep the options and the list of sources that the folder was first configured with, and `compile`
+	// answers any error with a second, full build that buries the first error.
+	for (const step of ["configure", "build"]) {
+		const { status } = spawnSync(process.execPath, [program, step, ...common], { stdio: "inherit", cwd: packageRoot });
+		if (status !== 0) stop("The native build failed; its first error stands above.");
+	}
+}
+
+/** A shared library links with symbols missing; only loading it shows that it is complete. */
+function checkLoads(file) {
+	const script = "try { require(process.argv[1]) } catch (error) { console.error(error.message); process.exit(1) }";
+	const { status, signal, stderr } = spawnSync(process.execPath, ["-e", script, file], { encoding: "utf8" });
+	if (status !== 0) stop(`The addon was built, but it does not load: ${signal || stderr.trim()}`);
 }
 
 /** The variables of a CMake cache, or of a file that CMake wrote with set(NAME "value"). */
@@ -108,8 +119,7 @@ function main() {
 	console.log(`CUDA: ${cuda.value === "OFF" ? "left out" : "compiled"} (${cuda.reason}).`);
 	const defines = { DD_CUDA: cuda.value, CMAKE_EXPORT_COMPILE_COMMANDS: "ON", DD_ONEDNN: process.env.DD_ONEDNN || "OFF" };
 	if (process.env.DD_CUDA_ARCHS) defines.DD_CUDA_ARCHS = process.env.DD_CUDA_ARCHS;
-	const status = cmakeJs(options, defines);
-	if (status !== 0) stop("The native build failed; its first error stands above.");
+	cmakeJs(options, defines);
 
 	const built = ["Release", "native/Release", ".", "native", "native/addon"]
 		.map((folder) => join(options.buildDir, folder, ADDON))
@@ -118,6 +128,7 @@ function main() {
 	mkdirSync(options.output, { recursive: true });
 	// Renamed into place: a process that has the old addon mapped keeps its own file.
 	const target = join(options.output, ADDON);
+	checkLoads(built);
 	cpSync(built, `${target}.new`);
 	renameSync(`${target}.new`, target);
 	writeFileSync(join(options.output, "build.json"), `${JSON.stringify(describeBuild(options.buildDir, cuda), null, "\t")}\n`);

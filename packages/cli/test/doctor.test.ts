@@ -1,0 +1,134 @@
+import type { BuildRecord, NativeInfo } from "@dreamdist/native-cuda";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { cudaReason, describeDevices, requestedDevice } from "../src/doctor/devices.js";
+import { renderReport } from "../src/doctor/render.js";
+import { type DoctorReport, gatherReport } from "../src/doctor/report.js";
+
+const build = { cuda: { requested: "AUTO", reason: "no nvcc when it was built", compiler: null } } as BuildRecord;
+const cpuOnly: NativeInfo = {
+	compiler: "GNU 12.2.0",
+	buildType: "Release",
+	napi: 9,
+	cpu: { usable: ["avx2", "generic"], built: ["avx512", "avx2", "generic"] },
+	cuda: null,
+};
+
+function withCuda(cuda: Partial<NonNullable<NativeInfo["cuda"]>>): NativeInfo {
+	return { ...cpuOnly, cuda: { devices: 0, runtime: 13000, driver: 13000, error: "", ...cuda } };
+}
+
+afterEach(() => vi.unstubAllEnvs());
+
+describe("why there is no CUDA device", () => {
+	it.each([
+		["no engine", null, "the native engine does not load"],
+		["built without CUDA", cpuOnly, "the engine was built without CUDA (no nvcc when it was built)"],
+		["no driver", withCuda({ driver: 0 }), "no NVIDIA driver on this machine"],
+		[
+			"an old driver",
+			withCuda({ driver: 12040 }),
+			"the NVIDIA driver is too old: it supports CUDA 12.4, and the engine was built with 13.0 (update the driver, or rebuild with an older CUDA toolkit)",
+		],
+		[
+			"no card",
+			withCuda({ error: "no CUDA-capable device" }),
+			"the NVIDIA driver finds no card (no CUDA-capable device)",
+		],
+		["a card", withCuda({ devices: 1 }), undefined],
+		["a newer toolkit of the driver's major version", withCuda({ devices: 1, runtime: 13020 }), undefined],
+	])("%s", (_, info, reason) => {
+		expect(cudaReason({ info, build })).toBe(reason);
+	});
+});
+
+describe("devices", () => {
+	it("lists the CPU, each card, and the emulated device with its reason", () => {
+		const devices = describeDevices({ info: withCuda({ devices: 2 }), build });
+		expect(devices.map(({ name, available }) => [name, available])).toEqual([
+			["cpu", true],
+			["cuda:0", true],
+			["cuda:1", true],
+			["cuda-emulated", false],
+		]);
+		for (const device of devices) expect(device.available ? device.detail : device.reason).toBeTruthy();
+	});
+
+	it("resolve what --device asks for", () => {
+		const cards = describeDevices({ info: withCuda({ devices: 2 }), build });
+		expect(requestedDevice(cards, "auto").name).toBe("cuda:0");
+		expect(requestedDevice(cards, "cuda").name).toBe("cuda:0");
+		expect(requestedDevice(cards, "cuda:1").name).toBe("cuda:1");
+		expect(requestedDevice(cards, "cpu").name).toBe("cpu");
+		expect(requestedDevice(cards, "cuda:5")).toMatchObject({
+			available: false,
+			reason: expect.stringContaining("cuda:1"),
+		});
+		const none = describeDevices({ info: cpuOnly, build });
+		expect(requestedDevice(none, "auto").name).toBe("cpu");
+		expect(requestedDevice(none, "cuda:1")).toMatchObject({
+			available: false,
+			reason: expect.stringContaining("without CUDA"),
+		});
+		expect(requestedDevice(none, "cuda-emulated").available).toBe(false);
+	});
+});
+
+describe("the report", () => {
+	it("describes this machine and this installation", () => {
+		const report = gatherReport({ device: "cpu" });
+		expect(report).toMatchObject({
+			ok: true,
+			problems: [],
+			versions: { node: process.version },
+			device: { name: "cpu" },
+		});
+		expect(report.engine).toMatchObject({ loaded: true, origin: "local build" });
+		expect(report.processor.instructionSets?.usable).toContain(report.processor.instructionSets?.inUse);
+		expect(report.processor.threads).toBeGreaterThan(0);
+		expect(JSON.parse(JSON.stringify(report))).toEqual(report);
+	});
+
+	it("reports the settings that the engine would use", () => {
+		vi.stubEnv("DD_CPU_ISA", "generic");
+		vi.stubEnv("DD_NUM_THREADS", "3");
+		const { processor } = gatherReport({ device: "cpu" });
+		expect(processor.instructionSets?.inUse).toBe("generic");
+		expect(processor).toMatchObject({ threads: 3, threadsFrom: "DD_NUM_THREADS" });
+	});
+
+	it("is not ok with settings that cannot be, or without the device asked for", () => {
+		vi.stubEnv("DD_CPU_ISA", "sse9");
+		vi.stubEnv("DD_NUM_THREADS", "many");
+		const { ok, problems } = gatherReport({ device: "cuda-emulated" });
+		expect(ok).toBe(false);
+		expect(problems).toEqual([
+			expect.stringContaining("DD_NUM_THREADS=many"),
+			expect.stringContaining("DD_CPU_ISA=sse9"),
+			expect.stringContaining("cuda-emulated is not available"),
+		]);
+	});
+
+	it("reads as text, with the reason of each missing device", () => {
+		const report = gatherReport({ device: "auto", dtype: "bf16" });
+		const text = renderReport(report);
+		expect(text).toContain(process.version);
+		expect(text).toContain("weights in bf16");
+		for (const { name, reason } of report.devices) {
+			expect(text).toContain(name);
+			if (reason !== undefined) expect(text).toContain(reason);
+		}
+	});
+
+	it("shows why no engine loads", () => {
+		const report: DoctorReport = {
+			...gatherReport({ device: "cpu" }),
+			ok: false,
+			engine: { loaded: false, error: "no addon\n- build it" },
+			problems: ["The native engine does not load."],
+		};
+		report.processor.instructionSets = null;
+		const text = renderReport(report);
+		expect(text).toMatch(/no addon\n\s+- build it/);
+		expect(text).toContain("The native engine does not load.");
+	});
+});

@@ -1,0 +1,171 @@
+// What a user of the published packages gets: every package is packed, the tarballs are installed with npm into an empty
+// project outside the workspace, and scripts run there. Needs the built dist/ and addon, and the npm registry.
+import { spawnSync } from "node:child_process";
+import {
+	copyFileSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { isMusl } from "../packages/native-cuda/src/test-load.js";
+import { findPnpm } from "../scripts/pnpm.mjs";
+
+const repository = fileURLToPath(new URL("..", import.meta.url));
+const platformTag = `${process.platform}-${process.arch}`;
+const prebuiltTag = process.platform === "linux" ? `${platformTag}-${isMusl() ? "musl" : "gnu"}` : platformTag;
+
+interface Manifest {
+	name: string;
+	version: string;
+	private?: boolean;
+	exports?: Record<string, unknown>;
+	bin?: Record<string, string>;
+}
+
+function readManifest(folder: string): Manifest {
+	return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Manifest;
+}
+
+const published = readdirSync(join(repository, "packages"))
+	.filter((name) => existsSync(join(repository, "packages", name, "package.json")))
+	.map((name) => readManifest(join(repository, "packages", name)))
+	.filter((manifest) => !manifest.private);
+
+let scratch: string;
+let project: string;
+
+/** The environment of a user's terminal: without what pnpm, npm and vitest add for the scripts that they run. */
+function userEnvironment(): NodeJS.ProcessEnv {
+	const added = /^(npm_(package|lifecycle|command|execpath|node_execpath)|INIT_CWD|NODE_OPTIONS|VITEST|PNPM_)/;
+	const own = Object.entries(process.env).filter(([name]) => !added.test(name));
+	return { ...Object.fromEntries(own), XDG_CACHE_HOME: join(scratch, "cache") };
+}
+
+function run(command: string, args: readonly string[], cwd: string) {
+	const shell = process.platform === "win32";
+	const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8", env: userEnvironment(), shell });
+	return { status, stdout, stderr };
+}
+
+function runOrThrow(command: string, args: readonly string[], cwd: string): string {
+	const { status, stdout, stderr } = run(command, args, cwd);
+	if (status !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${status}:\n${stdout}\n${stderr}`);
+	return stdout;
+}
+
+function runScript(source: string) {
+	writeFileSync(join(project, "script.mjs"), source);
+	return run(process.execPath, ["script.mjs"], project);
+}
+
+/** This machine's addon as the platform package that a release publishes, in the layout of @napi-rs/cli. */
+function makePlatformPackage(folder: string): void {
+	const file = `dreamdist.${prebuiltTag}.node`;
+	const { version } = readManifest(join(repository, "packages", "native-cuda"));
+	mkdirSync(folder);
+	copyFileSync(join(repository, "packages", "native-cuda", "bin", platformTag, "dreamdist.node"), join(folder, file));
+	const manifest = { name: `@dreamdist/native-${prebuiltTag}`, version, main: file, files: [file] };
+	writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+}
+
+function filesBelow(folder: string, skipped: readonly string[] = []): string[] {
+	return readdirSync(folder, { recursive: true, withFileTypes: true })
+		.filter((entry) => entry.isFile())
+		.map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+		.filter((path) => !skipped.includes(path.split(/[\\/]/)[0] ?? ""))
+		.sort();
+}
+
+beforeAll(() => {
+	scratch = mkdtempSync(join(tmpdir(), "dreamdist-packaging-"));
+	project = join(scratch, "project");
+	const tarballs = join(scratch, "tarballs");
+	for (const folder of [project, tarballs]) mkdirSync(folder);
+	const [pnpm = "pnpm", ...first] = findPnpm();
+	runOrThrow(pnpm, [...first, "--recursive", "pack", "--pack-destination", tarballs], repository);
+	makePlatformPackage(join(scratch, "platform"));
+	runOrThrow("npm", ["pack", "--pack-destination", tarballs], join(scratch, "platform"));
+	writeFileSync(join(project, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
+	const files = readdirSync(tarballs).map((name) => join(tarballs, name));
+	runOrThrow("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", ...files], project);
+}, 180_000);
+
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+describe("the published packages", () => {
+	it("are all of ours, and hold what their manifests name", () => {
+		expect(published.map(({ name }) => name)).toContain("@dreamdist/core");
+		for (const { name } of published) {
+			const folder = join(project, "node_modules", ...name.split("/"));
+			const { exports = {}, bin = {} } = readManifest(folder);
+			const entries = Object.values(exports).flatMap((entry) =>
+				typeof entry === "string" ? entry : Object.values(entry as object),
+			);
+			for (const path of [...entries, ...Object.values(bin), "LICENSE"] as string[]) {
+				expect(existsSync(join(folder, path)), `${name}: ${path}`).toBe(true);
+			}
+		}
+	});
+
+	it("can each be imported", () => {
+		const names = published.map(({ name }) => name);
+		const { status, stdout, stderr } = runScript(
+			`for (const name of ${JSON.stringify(names)}) { await import(name); console.log(name); }`,
+		);
+		expect(stderr).toBe("");
+		expect(status).toBe(0);
+		expect(stdout.trim().split("\n")).toEqual(names);
+	});
+
+	it("run a script that imports @dreamdist/core on the prebuilt engine", () => {
+		const { status, stdout, stderr } = runScript(`
+			import "@dreamdist/core";
+			import { loadAddon, loadNative } from "@dreamdist/native-cuda";
+			const { origin, path } = loadAddon();
+			console.log(JSON.stringify({ origin, path, usable: loadNative().info().cpu.usable }));`);
+		expect(stderr).toBe("");
+		expect(status).toBe(0);
+		const { origin, path, usable } = JSON.parse(stdout) as { origin: string; path: string; usable: string[] };
+		expect(origin).toBe("prebuilt package");
+		expect(dirname(path).endsWith(`native-${prebuiltTag}`)).toBe(true);
+		expect(usable.length).toBeGreaterThan(0);
+	});
+
+	it("have a working command line", () => {
+		const doctor = run(join(project, "node_modules", ".bin", "dreamdist"), ["doctor", "--json"], project);
+		expect(doctor.status).toBe(0);
+		expect(JSON.parse(doctor.stdout)).toMatchObject({ ok: true, engine: { origin: "prebuilt package" } });
+	});
+
+	it("carry the engine's sources, complete", () => {
+		const packaged = filesBelow(join(project, "node_modules", "@dreamdist", "native-cuda", "native"));
+		expect(packaged).toEqual(filesBelow(join(repository, "native"), ["test", "bench"]));
+	});
+
+	it("can be configured for a build from those sources", () => {
+		const cmakeJs = join(project, "node_modules", "cmake-js", "bin", "cmake-js");
+		const sources = join(project, "node_modules", "@dreamdist", "native-cuda");
+		const out = join(scratch, "build");
+		runOrThrow(process.execPath, [cmakeJs, "configure", "-d", sources, "-O", out, "--CDDD_CUDA=OFF"], project);
+		expect(readFileSync(join(out, "CMakeCache.txt"), "utf8")).toContain("CMAKE_JS_INC");
+	});
+
+	it("say what to do where the platform has no binary", () => {
+		rmSync(join(project, "node_modules", "@dreamdist", `native-${prebuiltTag}`), { recursive: true });
+		const { status, stderr } = run(join(project, "node_modules", ".bin", "dreamdist"), ["doctor"], project);
+		expect(status).toBe(1);
+		expect(stderr).toBe("");
+		const script = runScript(
+			'import { loadNative } from "@dreamdist/native-cuda"; try { loadNative(); } catch (e) { console.log(e.message); }',
+		);
+		expect(script.stdout).toContain("npx dreamdist native build");
+	});
+});
