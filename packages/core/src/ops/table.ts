@@ -56,6 +56,8 @@ export interface Op {
 	lower?(lowering: Lowering, node: Node): void;
 	/** The optional input that is added to output 0 after everything else: a following sum is folded into it. */
 	readonly residualInput?: number;
+	/** Outputs that only the gradient rule reads (statistics): nothing flows back through them. */
+	readonly auxiliaryOutputs?: readonly number[];
 	/** Elementwise ops: how they run inside the `pointwise` kernel. */
 	readonly pointwise?: PointwiseRule;
 	/** Views: how they reinterpret the strides of their input instead of moving data. Null: this input's strides can't express it. */
