@@ -14,3 +14,4 @@ export { Graph, type Node, Value } from "./graph/graph.js";
 export { bytesOf, type DType, type Shape, sizeOf, type Type } from "./graph/types.js";
 export { type InterpretOptions, interpret, type Precision } from "./interpret/interpreter.js";
 export * from "./ops/index.js";
+export * from "./optimize/index.js";
