@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
 	add,
 	type Device,
-	exp,
 	gradients,
 	mean,
 	mul,

@@ -78,6 +78,16 @@ function build(graph: dd.Graph, seed: number, recompute: "none" | "stretches", o
 	return { outputs: { loss, last, ...Object.fromEntries(grads.map((g, i) => [`d${i}`, g])) }, inputs };
 }
 
+/** Builds for a device and remembers the inputs and values. */
+function builder(seed: number, recompute: "none" | "stretches", ops: number) {
+	const built: Built = { outputs: {}, inputs: {} };
+	const trace = (graph: dd.Graph) => {
+		Object.assign(built, build(graph, seed, recompute, ops));
+		return built.outputs;
+	};
+	return { built, trace };
+}
+
 function relativeError(got: ArrayLike<number>, want: ArrayLike<number>): number {
 	let difference = 0;
 	let size = 0;
@@ -99,12 +109,9 @@ describe("random programs", () => {
 		for (const fuse of [true, false])
 			it(`equal the interpreter (recompute ${recompute}, ${fuse ? "fused" : "unfused"}, poisoned)`, async () => {
 				for (let seed = 1; seed <= 40; seed++) {
-					let built: Built | undefined;
-					const program = await device.compile(
-						(graph) => (built = build(graph, seed, recompute, 4 + (seed % 14))).outputs,
-						{ fuse },
-					);
-					const { inputs, outputs } = built!;
+					const { built, trace } = builder(seed, recompute, 4 + (seed % 14));
+					const program = await device.compile(trace, { fuse });
+					const { inputs, outputs } = built;
 					const want = dd.interpret(Object.values(outputs), { inputs });
 					for (let run = 0; run < 2; run++) {
 						const got = await program.run(inputs, { poison: true });
@@ -120,13 +127,13 @@ describe("random programs", () => {
 	it("give the same bits on every run and differ by rounding only with the thread count", async () => {
 		const one = await dd.openDevice("cpu", { threads: 1 });
 		for (let seed = 50; seed < 60; seed++) {
-			let built: Built | undefined;
-			const a = await device.compile((graph) => (built = build(graph, seed, "none", 12)).outputs);
-			const b = await one.compile((graph) => build(graph, seed, "none", 12).outputs);
-			const first = await a.run(built!.inputs);
-			const second = await a.run(built!.inputs);
-			const single = await b.run(built!.inputs);
-			for (const name of Object.keys(built!.outputs)) {
+			const { built, trace } = builder(seed, "none", 12);
+			const a = await device.compile(trace);
+			const b = await one.compile(trace);
+			const first = await a.run(built.inputs);
+			const second = await a.run(built.inputs);
+			const single = await b.run(built.inputs);
+			for (const name of Object.keys(built.outputs)) {
 				expect(second[name]).toEqual(first[name]);
 				expect(relativeError(single[name]!, first[name]!)).toBeLessThan(1e-5);
 			}
@@ -158,12 +165,12 @@ describe("random programs", () => {
 	});
 
 	it("are checked op by op, and the first op that is off is named", async () => {
-		let built: Built | undefined;
-		const program = await device.compile((graph) => (built = build(graph, 7, "none", 10)).outputs);
-		const good = await program.check(built!.inputs);
+		const { built, trace } = builder(7, "none", 10);
+		const program = await device.compile(trace);
+		const good = await program.check(built.inputs);
 		expect(good.first).toBeNull();
 		expect(good.values).toBeGreaterThan(10);
-		const bad = { ...built!.inputs, x0: built!.inputs.x0!.map(() => Number.POSITIVE_INFINITY) };
+		const bad = { ...built.inputs, x0: built.inputs.x0!.map(() => Number.POSITIVE_INFINITY) };
 		const report = await program.check(bad);
 		expect(report.first?.reason).toMatch(/is (NaN|Infinity)/);
 		const division = await device.compile((graph) => ({
