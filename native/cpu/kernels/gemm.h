@@ -40,6 +40,24 @@ struct Workspace {
 		  lengths(carver.take<int64_t>(segments + 1)) {}
 };
 
+// A stretch of the reduction in equal segments of at most kMaxSegment.
+struct Cut {
+	int64_t depth, pieces;
+	explicit Cut(int64_t k) : depth(k), pieces(ceil_div(k, kMaxSegment)) {}
+	int64_t start(int64_t s) const { return min_of(s * round_up(ceil_div(depth, max_of(pieces, 1)), kLanes), depth); }
+	int64_t length(int64_t s) const { return start(s + 1) - start(s); }
+};
+
+// B: the panels of a packed weight from row `base` on, in order.
+struct PackedColumns {
+	const Packed& weight;
+	int64_t base;
+	bool made() const { return weight.type != DType::f32; }
+	const float* panel(int64_t index, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
+		return weight.forward(index, panel, base + k0, base + k1, scratch);
+	}
+};
+
 struct Share {
 	int64_t row_begin, row_end, panel_begin, panel_end;
 };

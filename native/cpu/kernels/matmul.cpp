@@ -17,19 +17,12 @@ struct Shape {
 		  b_batch(i[10]), c_batch(i[11]), act((int)i[12]), packed(i[13]), ldr(i[14]), r_batch(i[15]) {}
 };
 
-// K in segments of at most kMaxSegment, for every row alike.
-struct Cut {
-	int64_t depth, pieces;
-	explicit Cut(int64_t k) : depth(k), pieces(ceil_div(k, kMaxSegment)) {}
-	int64_t start(int64_t s) const { return min_of(s * round_up(ceil_div(depth, max_of(pieces, 1)), kLanes), depth); }
-};
-
 struct MatrixRows {
 	const float* a;
 	int64_t lda;
 	Cut cut;
 	int64_t segments() const { return cut.pieces; }
-	int64_t length(int64_t s) const { return cut.start(s + 1) - cut.start(s); }
+	int64_t length(int64_t s) const { return cut.length(s); }
 	int64_t row_bytes() const { return cut.depth * 4; }
 	int64_t max_rows() const { return kBandRows; }
 	void rows(int64_t first, int64_t count, const float** table) const {
@@ -47,7 +40,7 @@ struct TransposedRows {
 	static int64_t pitch(int64_t depth) { return round_up(depth, kLanes) + kLanes; }
 	static int64_t band(int64_t depth) { return max_of(min_of((2 << 20) / (pitch(depth) * 4), kBandRows) / kLanes, 1) * kLanes; }
 	int64_t segments() const { return cut.pieces; }
-	int64_t length(int64_t s) const { return cut.start(s + 1) - cut.start(s); }
+	int64_t length(int64_t s) const { return cut.length(s); }
 	int64_t row_bytes() const { return cut.depth * 4; }
 	int64_t max_rows() const { return band(cut.depth); }
 	void rows(int64_t first, int64_t count, const float** table) const {
@@ -57,14 +50,6 @@ struct TransposedRows {
 				transpose_into<Storage<DType::f32>>(buffer + i * step + k, step, a + k * lda + first + i, lda, min_of(kLanes, cut.depth - k), count - i);
 		for (int64_t s = 0; s < cut.pieces; s++)
 			for (int64_t i = 0; i < count; i++) table[s * count + i] = buffer + i * step + cut.start(s);
-	}
-};
-
-struct PackedColumns {
-	const Packed& weight;
-	bool made() const { return weight.type != DType::f32; }
-	const float* panel(int64_t index, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
-		return weight.forward(index, panel, k0, k1, scratch);
 	}
 };
 
@@ -186,7 +171,7 @@ void matmul(const KernelArgs& args, ThreadTeam& team) {
 					const void* from = (const char*)b.data + batch * shape.b_batch * bytes_of(b.dtype);
 					multiply(rows, PlainMatrix{from, b.dtype, shape.ldb, shape.trans_b}, out, columns, share, work);
 				} else if (lookup) multiply(rows, PackedLookup{weight}, out, columns, share, work);
-				else if (shape.trans_b) multiply(rows, PackedColumns{weight}, out, columns, share, work);
+				else if (shape.trans_b) multiply(rows, PackedColumns{weight, 0}, out, columns, share, work);
 				else multiply(rows, PackedRows{weight}, out, columns, share, work);
 			});
 		}

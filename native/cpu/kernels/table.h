@@ -10,7 +10,9 @@ extern const KernelTable kTable;
 // One declaration per kernel; the definitions live in the family's file.
 #define DD_KERNEL(name) [[gnu::weak]] void name(const KernelArgs&, ThreadTeam&);
 void matmul(const KernelArgs&, ThreadTeam&);
-DD_KERNEL(conv2d) DD_KERNEL(conv2d_input_grad) DD_KERNEL(conv2d_weight_grad)
+void conv2d(const KernelArgs&, ThreadTeam&);
+void conv2d_input_grad(const KernelArgs&, ThreadTeam&);
+DD_KERNEL(conv2d_weight_grad)
 void attention(const KernelArgs&, ThreadTeam&);
 void attention_grad(const KernelArgs&, ThreadTeam&);
 void group_norm(const KernelArgs&, ThreadTeam&);
@@ -28,8 +30,8 @@ void copy(const KernelArgs&, ThreadTeam&);
 void reduce(const KernelArgs&, ThreadTeam&);
 
 // Shared scratch in bytes, from the integers alone.
-[[gnu::weak]] int64_t conv2d_scratch(const KernelArgs&, int threads);
-[[gnu::weak]] int64_t conv2d_input_grad_scratch(const KernelArgs&, int threads);
+int64_t conv2d_scratch(const KernelArgs&, int threads);
+int64_t conv2d_input_grad_scratch(const KernelArgs&, int threads);
 [[gnu::weak]] int64_t conv2d_weight_grad_scratch(const KernelArgs&, int threads);
 int64_t attention_scratch(const KernelArgs&, int threads);
 int64_t attention_grad_scratch(const KernelArgs&, int threads);
@@ -40,7 +42,7 @@ int64_t reduce_scratch(const KernelArgs&, int threads);
 
 int64_t matmul_packed_bytes(DType, std::span<const int64_t> ints);
 void matmul_pack(const void* source, DType, std::span<const int64_t> ints, void* packed, ThreadTeam&);
-[[gnu::weak]] int64_t conv2d_packed_bytes(DType, std::span<const int64_t> ints);
-[[gnu::weak]] void conv2d_pack(const void* source, DType, std::span<const int64_t> ints, void* packed, ThreadTeam&);
+int64_t conv2d_packed_bytes(DType, std::span<const int64_t> ints);
+void conv2d_pack(const void* source, DType, std::span<const int64_t> ints, void* packed, ThreadTeam&);
 
 }  // namespace dreamdist::cpu::DD_ISA
