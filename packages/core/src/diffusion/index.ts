@@ -22,6 +22,7 @@ export {
 	type StepPlan,
 	UNLIMITED,
 } from "./sampling-plan.js";
+export { type DeviceSamplerState, type SamplingStepOptions, samplingStep } from "./sampling-step.js";
 export {
 	parseSchedulerJson,
 	type ReadSchedulerOptions,
