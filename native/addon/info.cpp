@@ -27,7 +27,16 @@ Napi::Value info(const Napi::CallbackInfo& call) {
 #ifdef DD_HAVE_CUDA
 	const CudaInfo found = cuda_info();
 	auto cuda = Napi::Object::New(env);
-	cuda.Set("devices", Napi::Number::New(env, found.devices));
+	auto cards = Napi::Array::New(env, found.cards.size());
+	for (uint32_t i = 0; i < found.cards.size(); i++) {
+		auto device = Napi::Object::New(env);
+		device.Set("name", Napi::String::New(env, found.cards[i].name));
+		device.Set("capability", Napi::String::New(env, std::to_string(found.cards[i].major) + "." + std::to_string(found.cards[i].minor)));
+		device.Set("totalBytes", Napi::Number::New(env, found.cards[i].total_bytes));
+		cards.Set(i, device);
+	}
+	cuda.Set("cards", cards);
+	cuda.Set("devices", Napi::Number::New(env, (double)found.cards.size()));
 	cuda.Set("runtime", Napi::Number::New(env, found.runtime));
 	cuda.Set("driver", Napi::Number::New(env, found.driver));
 	cuda.Set("error", Napi::String::New(env, found.error));

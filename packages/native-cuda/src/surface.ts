@@ -88,7 +88,16 @@ export interface NativeInfo {
 	/** Instruction sets: `usable` best first. */
 	cpu: { usable: string[]; built: string[] };
 	/** Null: built without CUDA. */
-	cuda: null | { devices: number; runtime: number; driver: number; error: string };
+	cuda: null | {
+		devices: number;
+		cards: { name: string; capability: string; totalBytes: number }[];
+		/** Version of the runtime in the binary, e.g. 13000. */
+		runtime: number;
+		/** Newest runtime the driver supports; 0: there is no driver. */
+		driver: number;
+		/** Why there are no devices; empty if there are. */
+		error: string;
+	};
 }
 
 export interface NativeModule {

@@ -1,0 +1,29 @@
+#include "dreamdist/cuda_info.h"
+
+#include <cuda_runtime.h>
+
+namespace dreamdist {
+
+CudaInfo cuda_info() {
+	CudaInfo info;
+	cudaRuntimeGetVersion(&info.runtime);
+	cudaDriverGetVersion(&info.driver);  // stays 0 where no driver is installed
+	int count = 0;
+	const cudaError_t status = cudaGetDeviceCount(&count);
+	if (status != cudaSuccess) {
+		info.error = std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status);
+		cudaGetLastError();  // the error is sticky until it is read
+		return info;
+	}
+	for (int i = 0; i < count; i++) {
+		cudaDeviceProp properties;
+		if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) {
+			cudaGetLastError();
+			continue;
+		}
+		info.cards.push_back({properties.name, properties.major, properties.minor, (double)properties.totalGlobalMem});
+	}
+	return info;
+}
+
+}  // namespace dreamdist
