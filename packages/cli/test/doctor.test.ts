@@ -14,7 +14,7 @@ const cpuOnly: NativeInfo = {
 };
 
 function withCuda(cuda: Partial<NonNullable<NativeInfo["cuda"]>>): NativeInfo {
-	return { ...cpuOnly, cuda: { devices: 0, runtime: 13000, driver: 13000, error: "", ...cuda } };
+	return { ...cpuOnly, cuda: { devices: 0, cards: [], runtime: 13000, driver: 13000, error: "", ...cuda } };
 }
 
 afterEach(() => vi.unstubAllEnvs());
