@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #ifndef DD_ISA
 #error "DD_ISA must name the instruction set this file is compiled for"
@@ -96,17 +97,22 @@ inline vf vmin(vf a, vf b) {
 inline vf vabs(vf a) { return (vf)((vi)a & (vi{} + 0x7fffffff)); }
 inline vi to_int(vf a) { return __builtin_convertvector(a, vi); }
 inline vf to_float(vi a) { return __builtin_convertvector(a, vf); }
-inline float sum(vf v) {
-	float lanes[kLanes];
-	std::memcpy(lanes, &v, sizeof v);
-	for (int step = kLanes / 2; step > 0; step /= 2)
-		for (int i = 0; i < step; i++) lanes[i] += lanes[i + step];
-	return lanes[0];
+// Lane i becomes lane i + S, around the end.
+template <int S, int... L>
+inline vf rotate(vf v, std::integer_sequence<int, L...>) {
+	return __builtin_shufflevector(v, v, ((L + S) % kLanes)...);
 }
+template <int S = kLanes / 2>
+inline float sum(vf v) {
+	v += rotate<S>(v, std::make_integer_sequence<int, kLanes>{});
+	if constexpr (S > 1) return sum<S / 2>(v);
+	else return v[0];
+}
+template <int S = kLanes / 2>
 inline float max_of(vf v) {
-	float best = v[0];
-	for (int i = 1; i < kLanes; i++) best = v[i] > best ? v[i] : best;
-	return best;
+	v = vmax(v, rotate<S>(v, std::make_integer_sequence<int, kLanes>{}));
+	if constexpr (S > 1) return max_of<S / 2>(v);
+	else return v[0];
 }
 
 // e^x to about 1 ulp over the whole f32 range: 2^n · p(r), r in [-ln2/2, ln2/2]. Underflows to 0 below -103.97, overflows to inf above

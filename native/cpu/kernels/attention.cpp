@@ -5,7 +5,9 @@
 // panels of the register tile; each tile of queries then makes its scores (q · panels of k), turns them into probabilities in place, in L1,
 // and adds probabilities · panels of v to its rows of the output. A row's numbers do not depend on how queries are cut into tasks.
 #include "attention_pack.h"
+#include "../vector_math.h"
 #include "exp2.h"
+#include "lanes.h"
 
 #include <cmath>
 
@@ -43,28 +45,34 @@ struct Workspace {
 // Turns the first `visible` scores of a row into 2^(c·score − shift), where shift is the running maximum of c·score; the rest, up to
 // `columns`, becomes zero. Updates shift and sum and returns the factor that what was accumulated before must be multiplied with.
 float probabilities(float* row, int64_t visible, int64_t columns, float c, bool first, float& shift, float& sum) {
-	constexpr float kNone = -__builtin_inff();
-	const int64_t full = round_up(visible, kLanes);
-	for (int64_t j = visible; j < full; j++) row[j] = kNone;
-	for (int64_t j = full; j < columns; j += kLanes) store(row + j, zero());
-	if (visible == 0) return 1;
-	vf best = load(row);
-	for (int64_t j = kLanes; j < full; j += kLanes) best = vmax(best, load(row + j));
-	const float here = c * max_of(best);
-	const float before = shift;
-	const float now = first || here > before ? here : before;
-	const vf factor = set1(c), offset = set1(-now);
-	vf total = zero();
-	for (int64_t j = 0; j < full; j += kLanes) {
-		const vf p = exp2_flushed(fma(load(row + j), factor, offset));
-		total += p;
-		store(row + j, p);
+	const int64_t whole = visible / kLanes * kLanes;
+	int64_t from = whole;
+	float factor = 1;
+	if (visible > 0) {
+		constexpr float kNone = -__builtin_inff();
+		const PartRegister rest{visible - whole};
+		vf best = rest.n ? rest.keep(load(row + whole), kNone) : load(row);
+		for (int64_t j = 0; j < whole; j += kLanes) best = vmax(best, load(row + j));
+		const float here = c * max_of(best), before = shift;
+		const float now = first || here > before ? here : before;
+		const vf scale = set1(c), offset = set1(-now);
+		vf total = zero();
+		if (rest.n) {
+			total = rest.keep(exp2_flushed(fma(load(row + whole), scale, offset)));
+			store(row + whole, total);
+			from += kLanes;
+		}
+		for (int64_t j = 0; j < whole; j += kLanes) {
+			const vf p = exp2_flushed(fma(load(row + j), scale, offset));
+			total += p;
+			store(row + j, p);
+		}
+		factor = first ? 0 : now == before ? 1 : exp2_flushed(set1(before - now))[0];
+		shift = now;
+		sum = (first ? 0 : sum * factor) + dreamdist::cpu::DD_ISA::sum(total);
 	}
-	for (int64_t j = visible; j < full; j++) row[j] = 0;
-	const float old = first ? 0 : now == before ? 1 : exp2_flushed(set1(before - now))[0];
-	shift = now;
-	sum = (first ? 0 : sum * old) + dreamdist::cpu::DD_ISA::sum(total);
-	return old;
+	for (int64_t j = from; j < columns; j += kLanes) store(row + j, zero());
+	return factor;
 }
 
 }  // namespace
@@ -118,10 +126,12 @@ void attention(const KernelArgs& args, ThreadTeam& team) {
 					tile(seen, row, w.v + d * key_rows, w.o + r0 * padded + d, padded, k0 > 0);
 			}
 		}
-		for (int64_t r = 0; r < rows; r++) {
+		for (int64_t r = 0; r < rows; r++)
 			copy_rows(w.o + r * padded, padded, 1, width, 1 / w.sum[r], o + b * s.o_batch + (q0 + r) * s.o_pitch + h * width, s.o_pitch);
-			if (lse) lse[head * s.queries + q0 + r] = (float)(w.shift[r] * kLn2 + std::log((double)w.sum[r]));
-		}
+		if (lse)
+			over(rows, [&](int64_t r, auto lanes) {
+				lanes.store(lse + head * s.queries + q0 + r, fma(load(w.shift + r), set1((float)kLn2), vlog(load(w.sum + r))));
+			});
 	});
 }
 

@@ -8,6 +8,7 @@
 // A mean far larger than the spread costs no digits: sums run over differences from the piece's first element, pieces are joined in double
 // (Chan et al. 1979), and the mean is applied as a float32 and a remainder.
 #include <cmath>
+#include <type_traits>
 
 #include "exp2.h"
 #include "lanes.h"
@@ -146,20 +147,39 @@ void gradient_sums(const float* x, const float* dy, int64_t width, int64_t pitch
 				   double* sums, int64_t stride) {
 	for (int64_t r0 = 0; r0 < rows; r0 += kPiece) {
 		const int64_t n = rows - r0 < kPiece ? rows - r0 : kPiece;
-		over(width, [&](int64_t c, auto lanes) {
-			const vf m = lanes.load(mean + c), f = lanes.load(factor + c), o = lanes.load(offset + c);
-			vf a = zero(), b = zero();
-			for (int64_t r = r0; r < r0 + n; r++) {
-				const vf d = lanes.load(x + r * width + c) - m;
-				const vf g = through_activation<Silu>(lanes.load(dy + r * pitch + c), fma(d, f, o));
-				a += g;
-				b = fma(g, d, b);
+		auto columns = [&]<int Wide>(std::integral_constant<int, Wide>, int64_t c, auto lanes) {
+			vf m[Wide], f[Wide], o[Wide], a[Wide], b[Wide];
+#pragma GCC unroll 4
+			for (int v = 0; v < Wide; v++) {
+				m[v] = lanes.load(mean + c + v * kLanes);
+				f[v] = lanes.load(factor + c + v * kLanes);
+				o[v] = lanes.load(offset + c + v * kLanes);
+				a[v] = b[v] = zero();
 			}
-			for (int64_t i = 0; i < kLanes && c + i < width; i++) {
-				sums[c + i] += a[i];
-				sums[stride + c + i] += b[i];
+			for (int64_t r = r0; r < r0 + n; r++)
+#pragma GCC unroll 4
+				for (int v = 0; v < Wide; v++) {
+					const int64_t at = c + v * kLanes;
+					const vf d = lanes.load(x + r * width + at) - m[v];
+					const vf g = through_activation<Silu>(lanes.load(dy + r * pitch + at), fma(d, f[v], o[v]));
+					a[v] += g;
+					b[v] = fma(g, d, b[v]);
+				}
+			float first[Wide * kLanes], second[Wide * kLanes];
+#pragma GCC unroll 4
+			for (int v = 0; v < Wide; v++) {
+				store(first + v * kLanes, a[v]);
+				store(second + v * kLanes, b[v]);
 			}
-		});
+			for (int64_t i = 0; i < Wide * kLanes && c + i < width; i++) {
+				sums[c + i] += first[i];
+				sums[stride + c + i] += second[i];
+			}
+		};
+		constexpr int kWide = kLanes == 16 ? 4 : 2;  // as many as stay in registers
+		int64_t c = 0;
+		for (; c + kWide * kLanes <= width; c += kWide * kLanes) columns(std::integral_constant<int, kWide>{}, c, WholeRegister{});
+		over(width - c, [&](int64_t i, auto lanes) { columns(std::integral_constant<int, 1>{}, c + i, lanes); });
 	}
 }
 
