@@ -168,6 +168,32 @@ describe("lifecycle", () => {
 			expect({ status, signal }).toEqual({ status: 0, signal: null });
 		});
 
+		it("the measured peak stays within the plan × 1.05 + 150 MB", () => {
+			const { output } = script(`
+				import { readFileSync } from "node:fs";
+				const anonymous = () => Number(/RssAnon:\\s+(\\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? NaN) * 1024;
+				const before = anonymous();
+				const device = await dd.openDevice("cpu", { threads: 2 });
+				const weight = new dd.FrozenTensor("w", [4096, 4096], "f16", { data: new Uint16Array(4096 * 4096).fill(0x2000) });
+				const state = await device.tensor([256, 65536]);
+				const program = await device.compile((g) => {
+					let x = g.input("x", [256, 4096]);
+					for (let i = 0; i < 2; i++) x = dd.add(dd.linear(x, g.frozen(weight), { activation: "silu" }), x);
+					g.assign(state, dd.concat(Array.from({ length: 16 }, () => x), 1));
+					return { y: dd.mean(x), grad: dd.sum(dd.gradients(dd.mean(x), [g.inputs[0]])[0]) };
+				});
+				const x = new Float32Array(256 * 4096);
+				let peak = 0;
+				const watch = setInterval(() => (peak = Math.max(peak, anonymous())), 1);
+				for (let i = 0; i < 2; i++) { await program.run({ x }); peak = Math.max(peak, anonymous()); }
+				clearInterval(watch);
+				const host = x.byteLength + 2 * 4096 * 4096;
+				console.log(JSON.stringify({ plan: program.memory.peak, measured: peak - before - host }));`);
+			const { plan, measured } = JSON.parse(output) as { plan: number; measured: number };
+			if (Number.isFinite(measured)) expect(measured).toBeLessThan(plan * 1.05 + 150e6);
+			expect(plan).toBeGreaterThan(100e6);
+		});
+
 		it("exceptions in whoever awaits a run, and exit with runs in flight, crash nothing", () => {
 			const { status, output } = script(`${SLOW_PROGRAM}
 				const device = await dd.openDevice("cpu", { threads: 2 });
