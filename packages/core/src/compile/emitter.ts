@@ -178,7 +178,7 @@ class Emitter implements Lowering {
 			const old = this.nodes.find((node) => stateOf(node.outputs[0]!) === assignment.tensor)?.outputs[0];
 			if (!clash && (!old || this.readersDone(old))) target = this.whole(storage, value);
 		}
-		target ??= this.whole(this.temporary(value, root.label), value);
+		target ??= this.partOfConcat(value) ?? this.whole(this.temporary(value, root.label), value);
 		this.places.set(value, target);
 		this.push({
 			kernel: "pointwise",
@@ -389,18 +389,6 @@ class Emitter implements Lowering {
 		return this.interleavedWeights.has(value);
 	}
 
-	halves(value: Value): readonly [Operand, Operand | null] {
-		const { node } = value;
-		if (
-			node.op.name === "concat" &&
-			node.inputs.length === 2 &&
-			node.attributes.axis === value.rank - 1 &&
-			!this.places.has(value)
-		)
-			return [this.contiguous(node.inputs[0]!), this.contiguous(node.inputs[1]!)];
-		return [this.contiguous(value), null];
-	}
-
 	output(output: Value): Operand {
 		const value = this.canonical(output);
 		const final = this.whole(this.temporary(value, value.node.label), value);
@@ -460,16 +448,39 @@ class Emitter implements Lowering {
 		this.strided(node.outputs[0]!);
 	}
 
-	private materialise(node: Node): StridedOperand {
-		const value = node.outputs[0]!;
-		const axis = node.attributes.axis as number;
-		const target = this.whole(this.temporary(value, node.label), value);
-		let start = 0;
-		for (const input of node.inputs as readonly Value[]) {
-			const part = { ...target, shape: input.shape, offset: start * target.strides[axis]! };
-			this.copy(this.strided(input), { ...part, extent: extentOf(part) }, node.label);
-			start += input.shape[axis]!;
+	/** Storage of concats and, per input, the window it fills. */
+	private readonly concats = new Map<Node, { target: StridedOperand; windows: StridedOperand[] }>();
+	private concatStorage(node: Node): { target: StridedOperand; windows: StridedOperand[] } {
+		let made = this.concats.get(node);
+		if (!made) {
+			const value = node.outputs[0]!;
+			const axis = node.attributes.axis as number;
+			const target = this.whole(this.temporary(value, node.label), value);
+			let start = 0;
+			const windows = (node.inputs as readonly Value[]).map((input) => {
+				const window = { ...target, shape: input.shape, offset: start * target.strides[axis]! };
+				start += input.shape[axis]!;
+				return { ...window, extent: extentOf(window) };
+			});
+			made = { target, windows };
+			this.concats.set(node, made);
 		}
+		return made;
+	}
+
+	/** Where a value goes that only a concat reads: straight into its window there. */
+	private partOfConcat(value: Value): StridedOperand | null {
+		const reader = this.uses.only(value);
+		if (reader?.op.name !== "concat") return null;
+		return this.concatStorage(reader).windows[reader.inputs.indexOf(value)]!;
+	}
+
+	private materialise(node: Node): StridedOperand {
+		const { target, windows } = this.concatStorage(node);
+		(node.inputs as readonly Value[]).forEach((input, i) => {
+			const from = this.strided(input);
+			if (from !== windows[i]) this.copy(from, windows[i]!, node.label);
+		});
 		this.done.add(node);
 		return target;
 	}

@@ -37,8 +37,6 @@ export interface Lowering {
 	pitched(view: StridedOperand, batchAxes: number): PitchedOperand | null;
 	/** Whether a geglu layer reads this frozen weight, so that its packed copy interleaves value and gate columns. */
 	interleaved(value: Value): boolean;
-	/** Two values that stand side by side along the last axis: the halves of a concat that need not be copied, or [value, null]. */
-	halves(value: Value): readonly [Operand, Operand | null];
 	/** Fresh f32 storage for an output of the node (rounded to the value's dtype afterwards where that is f16 or bf16). */
 	output(value: Value): Operand;
 	/** The same, or null where nothing reads that output. */
