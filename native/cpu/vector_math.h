@@ -16,13 +16,8 @@ inline vf vsqrt(vf x) {
 	return load(lanes);
 }
 
-// Natural logarithm: 0 gives -inf, a negative number NaN. x = 2^e · m with m in [√½, √2); log m = f − f²/2 + f³·P(f), f = m − 1.
-inline vf vlog(vf x) {
-	const vi subnormal = x < set1(1.17549435e-38f);
-	const vf scaled = select(subnormal, x * set1(8388608.0f), x);
-	const vi bits = (vi)scaled - 0x3f3504f3;  // relative to √½
-	const vi e = (bits >> 23) - (subnormal & 23);
-	const vf f = (vf)((bits & 0x7fffff) + 0x3f3504f3) - set1(1.0f);
+// log(2^e · (1 + f)) for 1 + f in [√½, √2): f − f²/2 + f³·P(f) + e·ln 2.
+inline vf log_reduced(vf f, vi e) {
 	vf p = set1(0x1.14579ap-4f);
 	p = fma(p, f, set1(-0x1.de3c12p-4f));
 	p = fma(p, f, set1(0x1.e6f06ep-4f));
@@ -35,7 +30,15 @@ inline vf vlog(vf x) {
 	const vf n = to_float(e), square = f * f;
 	vf y = fma(p * f, square, n * set1(-2.12194440e-4f));  // ln 2 = 0.693359375 − 2.1219444e-4; the first product is exact
 	y = fma(square, set1(-0.5f), y);
-	y = (f + y) + n * set1(0.693359375f);
+	return (f + y) + n * set1(0.693359375f);
+}
+
+// Natural logarithm: 0 gives -inf, a negative number NaN.
+inline vf vlog(vf x) {
+	const vi subnormal = x < set1(1.17549435e-38f);
+	const vf scaled = select(subnormal, x * set1(8388608.0f), x);
+	const vi bits = (vi)scaled - 0x3f3504f3;  // relative to √½
+	vf y = log_reduced((vf)((bits & 0x7fffff) + 0x3f3504f3) - set1(1.0f), (bits >> 23) - (subnormal & 23));
 	const vf infinite = set1(__builtin_inff());
 	y = select(x == infinite, infinite, y);
 	y = select(x == zero(), -infinite, y);
@@ -121,13 +124,9 @@ inline vf vquick_gelu_grad(vf x) { return vsilu_grad(set1(1.702f) * x); }
 
 inline vf vrelu(vf x) { return select(x <= zero(), zero(), x); }  // NaN passes
 
-// Both at once. The quadrant is taken off in float64, so that |x| up to 1e5 loses nothing.
-inline void vsincos(vf x, vf& sine, vf& cosine) {
-	typedef double vd __attribute__((vector_size(DD_LANES * 8)));
-	const vf magic = set1(12582912.0f);
-	const vf n = (x * set1(0.636619772f) + magic) - magic;
-	const vd reduced = __builtin_convertvector(x, vd) - __builtin_convertvector(n, vd) * 1.5707963267948966;
-	const vf r = __builtin_convertvector(reduced, vf), square = r * r;
+// The sine and cosine of r + quadrant·π/2, |r| ≤ π/4.
+inline void sincos_reduced(vf r, vi quadrant, vf& sine, vf& cosine) {
+	const vf square = r * r;
 	vf p = set1(0x1.6cc2d2p-19f);
 	p = fma(p, square, set1(-0x1.a00f4p-13f));
 	p = fma(p, square, set1(0x1.111108p-7f));
@@ -138,10 +137,18 @@ inline void vsincos(vf x, vf& sine, vf& cosine) {
 	q = fma(q, square, set1(-0x1.6c16b8p-10f));
 	q = fma(q, square, set1(0x1.555556p-5f));
 	const vf c = fma(q * square, square, fma(square, set1(-0.5f), set1(1.0f)));
-	const vi quadrant = to_int(n);
 	const vi swap = (quadrant & 1) != 0;
 	sine = (vf)((vi)select(swap, c, s) ^ ((quadrant & 2) << 30));
 	cosine = (vf)((vi)select(swap, s, c) ^ (((quadrant + 1) & 2) << 30));
+}
+
+// Both at once. The quadrant is taken off in float64, so that |x| up to 1e5 loses nothing.
+inline void vsincos(vf x, vf& sine, vf& cosine) {
+	typedef double vd __attribute__((vector_size(DD_LANES * 8)));
+	const vf magic = set1(12582912.0f);
+	const vf n = (x * set1(0.636619772f) + magic) - magic;
+	const vd reduced = __builtin_convertvector(x, vd) - __builtin_convertvector(n, vd) * 1.5707963267948966;
+	sincos_reduced(__builtin_convertvector(reduced, vf), to_int(n), sine, cosine);
 }
 
 }  // namespace dreamdist::cpu::DD_ISA

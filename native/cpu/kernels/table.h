@@ -21,13 +21,17 @@ void layer_norm(const KernelArgs&, ThreadTeam&);
 void layer_norm_grad(const KernelArgs&, ThreadTeam&);
 void softmax(const KernelArgs&, ThreadTeam&);
 void softmax_grad(const KernelArgs&, ThreadTeam&);
-DD_KERNEL(gather) DD_KERNEL(scatter_add)
-DD_KERNEL(pool2d) DD_KERNEL(pool2d_grad)
-DD_KERNEL(random) DD_KERNEL(adamw) DD_KERNEL(sgd)
 #undef DD_KERNEL
 void pointwise(const KernelArgs&, ThreadTeam&);
 void copy(const KernelArgs&, ThreadTeam&);
 void reduce(const KernelArgs&, ThreadTeam&);
+void gather(const KernelArgs&, ThreadTeam&);
+void scatter_add(const KernelArgs&, ThreadTeam&);
+void pool2d(const KernelArgs&, ThreadTeam&);
+void pool2d_grad(const KernelArgs&, ThreadTeam&);
+void random(const KernelArgs&, ThreadTeam&);
+void adamw(const KernelArgs&, ThreadTeam&);
+void sgd(const KernelArgs&, ThreadTeam&);
 
 // Shared scratch in bytes, from the integers alone.
 int64_t conv2d_scratch(const KernelArgs&, int threads);
