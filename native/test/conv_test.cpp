@@ -128,6 +128,24 @@ std::vector<float> input_grad(Context& t, const Problem& p, bool first = true, b
 	return dx1;
 }
 
+std::vector<float> weight_grad(Context& t, const Problem& p, bool verify = true) {
+	const int64_t pixels = p.N * p.OH * p.OW, inputs = p.N * p.H * p.W, C = p.channels(), taps = p.kh * p.kw;
+	std::vector<float> x1 = t.normal(inputs * p.C1), x2 = t.normal(inputs * p.C2), dy = t.normal(pixels * p.O), dw(p.O * C * taps);
+	t.run("conv2d_weight_grad", {operand(x1), operand(x2), operand(dy), operand(dw)}, p.ints());
+	if (!verify) return dw;
+	std::vector<double> want(dw.size()), size(dw.size());
+	for_each_product(p, [&](int64_t out, int64_t tap, int64_t in) {
+		for (int64_t o = 0; o < p.O; o++)
+			for (int64_t c = 0; c < C; c++) {
+				const double product = (double)dy[out * p.O + o] * (c < p.C1 ? x1[in * p.C1 + c] : x2[in * p.C2 + c - p.C1]);
+				want[(o * C + c) * taps + tap] += product;
+				size[(o * C + c) * taps + tap] += std::fabs(product);
+			}
+	});
+	EXPECT_CLOSE(dw.data(), want, size, 1e-5, p.text() + " (dw)");
+	return dw;
+}
+
 const DType kTypes[] = {DType::f32, DType::f16, DType::bf16};
 
 Problem random_problem(Context& t, int64_t extent, int64_t channels) {
@@ -174,6 +192,11 @@ TEST(conv2d_input_grad_random) {
 	for (int i = 0; i < 60; i++) input_grad(t, random_problem(t, 7, 70));
 }
 
+TEST(conv2d_weight_grad_random) {
+	for (int i = 0; i < 300; i++) weight_grad(t, random_problem(t, 9, 9));
+	for (int i = 0; i < 60; i++) weight_grad(t, random_problem(t, 7, 70));
+}
+
 TEST(conv2d_shapes_of_the_networks) {
 	for (DType type : kTypes)
 		for (bool packed : {false, true}) {
@@ -184,6 +207,7 @@ TEST(conv2d_shapes_of_the_networks) {
 				p.same(bottom, right);
 				forward(t, p);
 				input_grad(t, p);
+				if (!packed && type == DType::f32) weight_grad(t, p);
 			};
 			both({.N = 2, .H = 16, .W = 16, .C1 = 32, .O = 64, .kh = 3, .kw = 3, .pt = 1, .pl = 1}, 1, 1);
 			both({.H = 8, .W = 8, .C1 = 48, .C2 = 32, .O = 40, .kh = 3, .kw = 3, .pt = 1, .pl = 1}, 1, 1);
@@ -203,34 +227,40 @@ TEST(conv2d_deep_and_large) {
 	Problem large{.H = 50, .W = 51, .C1 = 24, .O = 20, .kh = 3, .kw = 3, .pt = 1, .pl = 1, .act = 2, .residual = true};
 	forward(t, large.same(1, 1));
 	input_grad(t, large);
+	weight_grad(t, large);
+	Problem blocks{.H = 5, .W = 5, .C1 = 150, .C2 = 33, .O = 250, .kh = 3, .kw = 3, .pt = 1, .pl = 1};
+	weight_grad(t, blocks.same(1, 1));
 	Problem kernel{.N = 2, .H = 40, .W = 40, .C1 = 2, .O = 3, .kh = 40, .kw = 40};  // more taps than row pointers kept for a band
 	forward(t, kernel.same(0, 0));
 	input_grad(t, kernel);
+	weight_grad(t, kernel);
 }
 
 TEST(conv2d_padding_larger_than_the_kernel) {
 	Problem p{.H = 2, .W = 3, .C1 = 5, .O = 7, .kh = 2, .kw = 3, .pt = 4, .pl = 5, .OH = 9, .OW = 12, .bias = true};
 	forward(t, p);
 	input_grad(t, p);
+	weight_grad(t, p);
 	Problem gaps{.H = 9, .W = 9, .C1 = 5, .O = 7, .kh = 1, .kw = 2, .sh = 3, .sw = 4, .OH = 3, .OW = 2, .packed = true};
 	forward(t, gaps);
 	input_grad(t, gaps);
+	weight_grad(t, gaps);
 }
 
 TEST(conv2d_repeats_bit_for_bit_and_ignores_the_partition) {
 	for (int i = 0; i < 12; i++) {
 		const std::mt19937 start = t.rng;
 		const Problem p = random_problem(t, 12, 40);
-		auto once = [&](ThreadTeam& team, bool backward) {
-			Context context{t.table, team, start};
-			return backward ? input_grad(context, p, true, true, false) : forward(context, p, false);
-		};
-		for (bool backward : {false, true}) {
-			const std::vector<float> first = once(t.team, backward);
-			CHECK(once(t.team, backward) == first);
+		for (int which = 0; which < 3; which++) {
+			auto once = [&](ThreadTeam& team) {
+				Context context{t.table, team, start};
+				return which == 0 ? forward(context, p, false) : which == 1 ? input_grad(context, p, true, true, false) : weight_grad(context, p, false);
+			};
+			const std::vector<float> first = once(t.team);
+			CHECK(once(t.team) == first);
 			for (int threads : {1, 2, 3, 5}) {
 				ThreadTeam team(threads);
-				CHECK(once(team, backward) == first);
+				CHECK(once(team) == first);
 			}
 		}
 	}

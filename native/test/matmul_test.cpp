@@ -146,6 +146,23 @@ TEST(matmul_text_tower_rows) {
 		}
 }
 
+TEST(matmul_gradient_of_a_linear_weight) {
+	solve(t, {.M = 130, .N = 97, .K = 1500, .trans_a = true});
+	solve(t, {.batch = 3, .M = 33, .N = 40, .K = 391, .trans_a = true, .act = 2, .weight = DType::bf16, .bias = true, .residual = true, .preact = true});
+	solve(t, {.M = 300, .N = 1300, .K = 40, .trans_a = true});
+	// All of one sign: long sums must not drift.
+	const int64_t K = 200000;
+	std::vector<float> a(K * 2), b(K * 3), c(6);
+	for (float& x : a) x = (float)t.integer(1, 1000) / 1000;
+	for (float& x : b) x = (float)t.integer(1, 1000) / 1000;
+	t.run("matmul", {operand(a), operand(b), none(), none(), operand(c), none()}, {1, 2, 3, K, 1, 0, 2, 3, 3, 0, 0, 0, 0, 0, 0, 0}, {1});
+	std::vector<double> want(6);
+	for (int64_t k = 0; k < K; k++)
+		for (int m = 0; m < 2; m++)
+			for (int n = 0; n < 3; n++) want[m * 3 + n] += (double)a[k * 2 + m] * b[k * 3 + n];
+	EXPECT_CLOSE(c.data(), want, want, 1e-6, "a long sum of one sign");
+}
+
 TEST(matmul_one_by_one_and_empty) {
 	solve(t, {});
 	solve(t, {.trans_a = true, .trans_b = true, .act = 1, .source = kPacked, .bias = true});

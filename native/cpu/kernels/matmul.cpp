@@ -1,5 +1,5 @@
 // U = alpha · op(A) · op(B) + bias; C = act(U) + residual, per batch; and the packer of linear weights.
-#include "gemm.h"
+#include "outer_product.h"
 #include "table.h"
 
 namespace dreamdist::cpu::DD_ISA {
@@ -106,6 +106,25 @@ struct PlainMatrix {
 	}
 };
 
+// A stored [K, M] against B stored [K, N], as in the gradient of a linear weight: nothing needs transposing.
+struct TallRows {
+	const float* a;
+	int64_t lda;
+	void pack(int64_t k, int64_t m, int64_t rows, float* to) const { copy_row(to, a + k * lda + m, rows); }
+};
+struct WideRows {
+	const void* b;
+	DType type;
+	int64_t ldb;
+	void chunk(int64_t, int64_t, int64_t) const {}
+	void pack(int64_t k, const Run& run, float* to) const {
+		with_storage(type, [&]<class S>(S) {
+			const auto* from = (const typename S::Element*)b + k * ldb + run.column;
+			for (int64_t j = 0; j < run.columns; j += kLanes) store(to + j, load_some<S>(from + j, run.columns - j));
+		});
+	}
+};
+
 struct MatrixOut {
 	Epilogue epilogue;
 	void store(int64_t first, int rows, const Panel& panel, const float* tile) const {
@@ -113,15 +132,25 @@ struct MatrixOut {
 		for (int i = 0; i < rows; i++) index[i] = first + i;
 		epilogue.store_tile(index, rows, panel, tile);
 	}
+	void store(const OuterBlock& block) const {
+		for (int64_t p = 0; p < block.panels(); p++)
+			for (int64_t m = block.m0; m < block.m1; m += kMaxRows)
+				store(m, (int)min_of(kMaxRows, block.m1 - m), block.panel(p), block.row(0, p, m));
+	}
 };
+
+bool outer(const Shape& shape) { return shape.trans_a && !shape.trans_b && !shape.packed && shape.act != kGeglu; }
+bool transposes(const Shape& shape) { return shape.trans_a && !outer(shape); }
 
 struct Scratch {
 	Workspace work;
+	OuterWorkspace outer;
 	float* buffer;  // rows of a transposed A
 	int64_t bytes;
 	Scratch(Carver& carver, const Shape& shape)
 		: work(carver, Cut(shape.K).pieces),
-		  buffer(shape.trans_a ? carver.take<float>(TransposedRows::band(shape.K) * TransposedRows::pitch(shape.K)) : nullptr),
+		  outer(carver),
+		  buffer(transposes(shape) ? carver.take<float>(TransposedRows::band(shape.K) * TransposedRows::pitch(shape.K)) : nullptr),
 		  bytes(carver.used) {}
 };
 
@@ -149,7 +178,7 @@ void matmul(const KernelArgs& args, ThreadTeam& team) {
 	const Packed weight{b.data, b.dtype, {shape.trans_b ? shape.N : shape.K, shape.packed == 2}, shape.trans_b ? shape.K : shape.N};
 	const bool lookup = shape.packed && shape.trans_b && columns.interleave != weight.outputs.interleave;
 	const int64_t panel_cost = shape.packed && shape.trans_b ? (b.dtype == DType::f32 ? 1 : 3) : 10;
-	const int64_t panels = columns.panels();
+	const int64_t panels = outer(shape) ? ceil_div(shape.N, kTileCols) : columns.panels();
 	const Grid grid = choose_grid(shape.batch, shape.M, panels, shape.K, panel_cost, team.size());
 
 	team.parallel_for(shape.batch * grid.parts(), 1, [&](int64_t begin, int64_t end, int thread) {
@@ -166,11 +195,16 @@ void matmul(const KernelArgs& args, ThreadTeam& team) {
 			if (args.ptr(3)) out.epilogue.residual = args.ptr(3) + batch * shape.r_batch;
 			out.epilogue.residual_pitch = shape.ldr;
 			if (args.ptr(5)) out.epilogue.preact = args.ptr(5) + batch * shape.M * shape.N;
+			const void* from = (const char*)b.data + (shape.packed ? 0 : batch * shape.b_batch * bytes_of(b.dtype));
+			if (outer(shape)) {
+				WideRows wide{from, b.dtype, shape.ldb};
+				outer_product(shape.K, 1, share.row_begin, share.row_end, share.panel_begin * kTileCols, min_of(share.panel_end * kTileCols, shape.N),
+							  TallRows{a + batch * shape.a_batch, shape.lda}, wide, [&](const OuterBlock& block) { out.store(block); }, scratch.outer);
+				continue;
+			}
 			with_rows(shape, a + batch * shape.a_batch, scratch.buffer, [&](const auto& rows) {
-				if (!shape.packed) {
-					const void* from = (const char*)b.data + batch * shape.b_batch * bytes_of(b.dtype);
-					multiply(rows, PlainMatrix{from, b.dtype, shape.ldb, shape.trans_b}, out, columns, share, work);
-				} else if (lookup) multiply(rows, PackedLookup{weight}, out, columns, share, work);
+				if (!shape.packed) multiply(rows, PlainMatrix{from, b.dtype, shape.ldb, shape.trans_b}, out, columns, share, work);
+				else if (lookup) multiply(rows, PackedLookup{weight}, out, columns, share, work);
 				else if (shape.trans_b) multiply(rows, PackedColumns{weight, 0}, out, columns, share, work);
 				else multiply(rows, PackedRows{weight}, out, columns, share, work);
 			});

@@ -13,7 +13,7 @@ const KernelInfo kKernels[] = {
 	{"matmul", 6, 16, matmul},
 	{"conv2d", 8, 17, conv2d, conv2d_scratch},
 	{"conv2d_input_grad", 4, 17, conv2d_input_grad, conv2d_input_grad_scratch},
-	{"conv2d_weight_grad", 4, 17, conv2d_weight_grad, conv2d_weight_grad_scratch},
+	{"conv2d_weight_grad", 4, 17, conv2d_weight_grad},
 	{"attention", 5, 14, attention, attention_scratch},
 	{"attention_grad", 9, 16, attention_grad, attention_grad_scratch},
 	{"group_norm", 6, 6, group_norm, group_norm_scratch},

@@ -12,7 +12,7 @@ extern const KernelTable kTable;
 void matmul(const KernelArgs&, ThreadTeam&);
 void conv2d(const KernelArgs&, ThreadTeam&);
 void conv2d_input_grad(const KernelArgs&, ThreadTeam&);
-DD_KERNEL(conv2d_weight_grad)
+void conv2d_weight_grad(const KernelArgs&, ThreadTeam&);
 void attention(const KernelArgs&, ThreadTeam&);
 void attention_grad(const KernelArgs&, ThreadTeam&);
 void group_norm(const KernelArgs&, ThreadTeam&);
@@ -36,7 +36,6 @@ void sgd(const KernelArgs&, ThreadTeam&);
 // Shared scratch in bytes, from the integers alone.
 int64_t conv2d_scratch(const KernelArgs&, int threads);
 int64_t conv2d_input_grad_scratch(const KernelArgs&, int threads);
-[[gnu::weak]] int64_t conv2d_weight_grad_scratch(const KernelArgs&, int threads);
 int64_t attention_scratch(const KernelArgs&, int threads);
 int64_t attention_grad_scratch(const KernelArgs&, int threads);
 int64_t group_norm_scratch(const KernelArgs&, int threads);
