@@ -13,5 +13,6 @@ export * from "./graph/errors.js";
 export { Graph, type Node, Value } from "./graph/graph.js";
 export { bytesOf, type DType, type Shape, sizeOf, type Type } from "./graph/types.js";
 export { type InterpretOptions, interpret, type Precision } from "./interpret/interpreter.js";
+export * from "./methods/index.js";
 export * from "./ops/index.js";
 export * from "./optimize/index.js";

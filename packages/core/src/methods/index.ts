@@ -1,0 +1,2 @@
+// Methods that personalise a frozen model.
+export * from "./prompts/index.js";

@@ -1,0 +1,93 @@
+// Networks small enough for the interpreter, of the same structure as the real ones: a causal encoder, a denoiser that reads the context.
+import {
+	add,
+	broadcastTo,
+	type Graph,
+	gather,
+	layerNorm,
+	matmul,
+	mean,
+	mul,
+	reshape,
+	sin,
+	type Tokenizer,
+	tanh,
+	type Value,
+} from "../../src/index.js";
+import type { Denoiser, TextEncoder } from "../../src/methods/networks.js";
+import { TestRandom } from "../random.js";
+
+export const WIDTH = 6;
+export const LENGTH = 9;
+const VOCABULARY = 16;
+
+const WORDS = ["a", "photo", "of", "at", "night", "church", "dog", "cat", "."];
+
+/** Ids 0 … 8 are words, 13 pads, 14 starts, 15 ends. */
+export const tinyTokenizer: Tokenizer = {
+	length: LENGTH,
+	vocabularySize: VOCABULARY,
+	startId: 14,
+	endId: 15,
+	padId: 13,
+	tokenize: (text) =>
+		text
+			.replace(/\./g, " . ")
+			.split(/\s+/)
+			.filter((word) => word !== "")
+			.map((word) => Math.max(0, WORDS.indexOf(word))),
+	encode(text) {
+		const words = this.tokenize(text).slice(0, LENGTH - 2);
+		const ids = new Int32Array(LENGTH).fill(13);
+		ids.set([14, ...words, 15]);
+		return { ids, endPosition: words.length + 1, truncated: null };
+	},
+	decode: (ids) => (typeof ids === "number" ? [ids] : [...ids]).map((id) => WORDS[id] ?? "").join(" "),
+};
+
+const constants = new Map<string, Float32Array>();
+
+/** The same numbers in every graph. */
+function fixed(graph: Graph, name: string, shape: readonly number[], scale: number): Value {
+	let data = constants.get(name);
+	if (!data) {
+		const random = new TestRandom([...name].reduce((hash, letter) => Math.imul(hash, 31) + letter.charCodeAt(0), 7));
+		data = random.normals(shape.reduce((a, b) => a * b, 1)).map((x) => x * scale);
+		constants.set(name, data);
+	}
+	return graph.constant(data, shape);
+}
+
+export const tinyTextEncoder: TextEncoder = {
+	tokenizer: tinyTokenizer,
+	width: WIDTH,
+	embed: (ids) => gather(fixed(ids.graph, "tokens", [VOCABULARY, WIDTH], 0.5), ids),
+	encode: (embeddings) => {
+		const { graph } = embeddings;
+		const past = graph.constant(
+			Float64Array.from({ length: LENGTH * LENGTH }, (_, i) => {
+				const [to, from] = [Math.floor(i / LENGTH), i % LENGTH];
+				return from <= to ? 1 / (to + 1) : 0;
+			}),
+			[LENGTH, LENGTH],
+		);
+		const x = add(embeddings, fixed(graph, "positions", [LENGTH, WIDTH], 0.3));
+		const seen = matmul(
+			broadcastTo(past, [x.shape[0]!, LENGTH, LENGTH]),
+			tanh(matmul(x, fixed(graph, "mix", [WIDTH, WIDTH], 1))),
+		);
+		return layerNorm(add(x, seen));
+	},
+};
+
+export const tinyDenoiser: Denoiser = {
+	predict: (latents, timesteps, contexts) => {
+		const [batch, h, w, channels] = latents.shape as [number, number, number, number];
+		const samples = contexts.shape[0]! / batch;
+		const read = matmul(mean(tanh(contexts), 1), fixed(latents.graph, "read", [WIDTH, channels], 1));
+		const time = reshape(sin(mul(timesteps, 0.01)), [batch, 1, 1, 1, 1]);
+		const own = reshape(tanh(latents), [batch, 1, h, w, channels]);
+		const both = mul(add(own, time), reshape(read, [batch, samples, 1, 1, channels]));
+		return reshape(add(both, own), [batch * samples, h, w, channels]);
+	},
+};
