@@ -20,4 +20,9 @@ export const commandTable: readonly CommandRow[] = [
 		summary: "build the native engine on this machine",
 		load: async () => (await import("./commands/native.js")).default,
 	},
+	{
+		name: "pull",
+		summary: "fetch a model from the Hugging Face Hub into its cache on this machine",
+		load: async () => (await import("./commands/pull.js")).default,
+	},
 ];
