@@ -8,7 +8,7 @@ namespace dreamdist::cpu::DD_ISA {
 extern const KernelTable kTable;
 
 // One declaration per kernel; the definitions live in the family's file.
-#define DD_KERNEL(name) [[gnu::weak]] void name(const KernelArgs&, ThreadTeam&);
+#define DD_KERNEL(name) void name(const KernelArgs&, ThreadTeam&);
 void matmul(const KernelArgs&, ThreadTeam&);
 void conv2d(const KernelArgs&, ThreadTeam&);
 void conv2d_input_grad(const KernelArgs&, ThreadTeam&);
