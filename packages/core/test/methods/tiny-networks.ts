@@ -1,4 +1,6 @@
 // Networks small enough for the interpreter, of the same structure as the real ones: a causal encoder, a denoiser that reads the context.
+
+import type { Autoencoder, Denoiser, TextEncoder } from "../../src/diffusion/interfaces.js";
 import {
 	add,
 	broadcastTo,
@@ -14,7 +16,6 @@ import {
 	tanh,
 	type Value,
 } from "../../src/index.js";
-import type { Denoiser, TextEncoder } from "../../src/methods/networks.js";
 import { TestRandom } from "../random.js";
 
 export const WIDTH = 6;
@@ -61,6 +62,7 @@ function fixed(graph: Graph, name: string, shape: readonly number[], scale: numb
 export const tinyTextEncoder: TextEncoder = {
 	tokenizer: tinyTokenizer,
 	width: WIDTH,
+	length: LENGTH,
 	embed: (ids) => gather(fixed(ids.graph, "tokens", [VOCABULARY, WIDTH], 0.5), ids),
 	encode: (embeddings) => {
 		const { graph } = embeddings;
@@ -81,6 +83,10 @@ export const tinyTextEncoder: TextEncoder = {
 };
 
 export const tinyDenoiser: Denoiser = {
+	latentChannels: 2,
+	contextWidth: WIDTH,
+	sizeMultiple: 1,
+	sampleSize: null,
 	predict: (latents, timesteps, contexts) => {
 		const [batch, h, w, channels] = latents.shape as [number, number, number, number];
 		const samples = contexts.shape[0]! / batch;
@@ -89,5 +95,23 @@ export const tinyDenoiser: Denoiser = {
 		const own = reshape(tanh(latents), [batch, 1, h, w, channels]);
 		const both = mul(add(own, time), reshape(read, [batch, samples, 1, 1, channels]));
 		return reshape(add(both, own), [batch * samples, h, w, channels]);
+	},
+};
+
+/** Latents are the means of 2×2 pixels' channels; decoding repeats them. */
+export const tinyAutoencoder: Autoencoder = {
+	factor: 2,
+	latentChannels: 2,
+	scale: 0.5,
+	encode: (pictures) => {
+		const [n, h, w] = pictures.shape as [number, number, number, number];
+		const blocks = mean(reshape(pictures, [n, h / 2, 2, w / 2, 2, 3]), [2, 4]);
+		const project = (name: string) => matmul(blocks, fixed(pictures.graph, name, [3, 2], 1));
+		return { mean: project("latent mean"), logVariance: add(project("latent variance"), -3) };
+	},
+	decode: (latents) => {
+		const [n, h, w] = latents.shape as [number, number, number, number];
+		const colours = tanh(matmul(latents, fixed(latents.graph, "colours", [2, 3], 1)));
+		return reshape(broadcastTo(reshape(colours, [n, h, 1, w, 1, 3]), [n, h, 2, w, 2, 3]), [n, 2 * h, 2 * w, 3]);
 	},
 };

@@ -1,5 +1,6 @@
 // From learnable vectors to the distribution of text features, as graph functions.
 
+import type { TextEncoder } from "../../diffusion/interfaces.js";
 import { ShapeError } from "../../graph/errors.js";
 import type { Graph, Value } from "../../graph/graph.js";
 import { formatType } from "../../graph/types.js";
@@ -9,7 +10,6 @@ import { l2Normalize } from "../../ops/loss.js";
 import { matmul } from "../../ops/matmul.js";
 import { mean, std, sum } from "../../ops/reduce.js";
 import { broadcastTo, reshape, slice, transpose } from "../../ops/shape.js";
-import type { TextEncoder } from "../networks.js";
 import type { FrameInputs } from "./frame.js";
 
 /** Frames of R prompts as values of a graph; `packFrames` makes their contents. */

@@ -1,3 +1,12 @@
+export { PromptDistribution, type PromptSource } from "./distribution.js";
+export {
+	type DistributionContents,
+	type LearnedWords,
+	type ModelIdentity,
+	readDistribution,
+	writeDistribution,
+} from "./distribution-file.js";
+export { checkWeights, FeatureDistribution, MIX_RULES, type MixRule, mixFeatures } from "./feature-distribution.js";
 export {
 	declareFrames,
 	type FrameValues,
@@ -30,4 +39,5 @@ export {
 	writeLearningStep,
 } from "./learning-program.js";
 export { denoisingErrors, type SnrWeighting, TIMESTEP_SCALARS, timestepScalars } from "./loss.js";
+export { type FittedPrompts, PromptEncoder, type PromptTokens } from "./prompt-encoder.js";
 export { TokenState, type TokenUpdateOptions } from "./token-update.js";

@@ -2,13 +2,13 @@
 import type { Program } from "../../compile/program.js";
 import type { Device } from "../../device/device.js";
 import { gradients } from "../../differentiate/gradients.js";
+import type { Denoiser, TextEncoder } from "../../diffusion/interfaces.js";
 import type { Graph, Value } from "../../graph/graph.js";
 import { add, exp, mul } from "../../ops/elementwise.js";
 import { gather } from "../../ops/embedding.js";
 import { philoxNormal } from "../../ops/random.js";
 import { mean, sum } from "../../ops/reduce.js";
 import { reshape, split } from "../../ops/shape.js";
-import type { Denoiser, TextEncoder } from "../networks.js";
 import { declareFrames, type OrthogonalLoss, orthogonalLoss, promptFeatures, sampleContexts } from "./features.js";
 import { denoisingErrors, TIMESTEP_SCALARS } from "./loss.js";
 import type { TokenState } from "./token-update.js";

@@ -1,5 +1,6 @@
 // The loss of one step of learning a prompt distribution, as graph functions.
 
+import type { Denoiser } from "../../diffusion/interfaces.js";
 import type { LossWeighting, NoiseSchedule } from "../../diffusion/noise-schedule.js";
 import { ShapeError } from "../../graph/errors.js";
 import type { Value } from "../../graph/graph.js";
@@ -7,7 +8,6 @@ import { formatType } from "../../graph/types.js";
 import { add, cast, mul, square, sub } from "../../ops/elementwise.js";
 import { mean } from "../../ops/reduce.js";
 import { reshape, slice } from "../../ops/shape.js";
-import type { Denoiser } from "../networks.js";
 
 /** Columns of the per-picture scalars that a timestep decides. */
 export const TIMESTEP_SCALARS = 5;

@@ -1,0 +1,160 @@
+// Encoding prompts outside of learning: fitting distributions, text, and the token space.
+import type { Program } from "../../compile/program.js";
+import type { Device } from "../../device/device.js";
+import type { TextEncoder } from "../../diffusion/interfaces.js";
+import { ArgumentError } from "../../errors.js";
+import type { Graph, Value } from "../../graph/graph.js";
+import { add, cast, mul, sub } from "../../ops/elementwise.js";
+import { mean, std } from "../../ops/reduce.js";
+import { reshape, slice } from "../../ops/shape.js";
+import { FeatureDistribution } from "./feature-distribution.js";
+import { declareFrames, frameData, promptEmbeddings, promptFeatures } from "./features.js";
+import { type PromptFrame, packFrames } from "./frame.js";
+
+/** K prompts of M vectors, [K, M, d]. */
+export interface PromptTokens {
+	readonly data: Float32Array;
+	readonly prompts: number;
+	readonly vectors: number;
+	readonly width: number;
+}
+
+/** What K prompts give. */
+export interface FittedPrompts {
+	readonly distribution: FeatureDistribution;
+	/** Features of each prompt, [K, L, d]. */
+	readonly hidden: Float32Array;
+	/** Features at the end token, [K, d]. */
+	readonly pooled: Float32Array;
+}
+
+/** A text encoder on a device, with its programs. One program serves all prompts of the same K and M, whatever their words. */
+export class PromptEncoder implements Disposable {
+	private readonly programs = new Map<string, Promise<Program>>();
+
+	constructor(
+		readonly device: Device,
+		readonly textEncoder: TextEncoder,
+	) {}
+
+	/**
+	 * Encodes K prompts and fits the Gaussian over them.
+	 *
+	 * @throws ArgumentError if the tokens have another width than the encoder
+	 */
+	async fit(tokens: PromptTokens, frame: PromptFrame): Promise<FittedPrompts> {
+		const { length, width } = this.textEncoder;
+		const program = await this.program("fit", tokens, (graph) => {
+			const { hidden, pooled, mean, std } = this.features(graph, tokens);
+			return { hidden, pooled, mean, std };
+		});
+		const result = await program.run({ tokens: tokens.data, ...frameData(packFrames([frame], tokens.prompts)) });
+		return {
+			distribution: new FeatureDistribution(floats(result.mean), floats(result.std), length, width),
+			hidden: floats(result.hidden),
+			pooled: floats(result.pooled),
+		};
+	}
+
+	/**
+	 * One prompt sampled before the encoder rather than after it: a Gaussian over the K prompts' embeddings, of which a sample is
+	 * encoded (the official code's `sample_ctx`).
+	 *
+	 * @param omega standard normal [L, d]
+	 * @returns features [L, d]
+	 */
+	async sampleTokenSpace(
+		tokens: PromptTokens,
+		frame: PromptFrame,
+		omega: ArrayLike<number>,
+		gamma = 1,
+	): Promise<Float32Array> {
+		const { length, width } = this.textEncoder;
+		const program = await this.program("token space", tokens, (graph) => {
+			const { values, frames } = this.inputs(graph, tokens);
+			const each = promptEmbeddings(this.textEncoder, values, frames);
+			const first = slice(each, 0, 0, 1);
+			const difference = sub(each, first);
+			const center = add(reshape(first, [length, width]), mean(difference, 0));
+			const drawn = mul(mul(graph.input("omega", [length, width]), graph.input("gamma")), std(difference, 0));
+			const encoded = this.textEncoder.encode(reshape(add(center, drawn), [1, length, width]));
+			return { features: cast(encoded, "f32") };
+		});
+		const frames = frameData(packFrames([frame], tokens.prompts));
+		const { features } = await program.run({ tokens: tokens.data, omega, gamma, ...frames });
+		return floats(features);
+	}
+
+	/** Features of a text, [L, d]. */
+	async encodeText(text: string): Promise<Float32Array> {
+		return this.encodeIds(this.textEncoder.tokenizer.encode(text).ids);
+	}
+
+	/** Features of token ids [L] (start, end and padding included), [L, d]. */
+	async encodeIds(ids: Int32Array): Promise<Float32Array> {
+		const { length } = this.textEncoder;
+		const program = await this.cached("text", (graph) => {
+			const embeddings = this.textEncoder.embed(graph.input("ids", [1, length], "i32"));
+			return { features: cast(this.textEncoder.encode(embeddings), "f32") };
+		});
+		return floats((await program.run({ ids })).features);
+	}
+
+	dispose(): void {
+		for (const pending of this.programs.values())
+			pending.then(
+				(program) => program.dispose(),
+				() => undefined,
+			);
+		this.programs.clear();
+	}
+
+	[Symbol.dispose](): void {
+		this.dispose();
+	}
+
+	private inputs(graph: Graph, tokens: PromptTokens) {
+		const { prompts, vectors, width } = tokens;
+		const { length } = this.textEncoder;
+		return {
+			values: graph.input("tokens", [1, prompts, vectors, width]),
+			frames: declareFrames(graph, { rows: 1, prompts, length, vectors }),
+		};
+	}
+
+	private features(graph: Graph, tokens: PromptTokens) {
+		const { values, frames } = this.inputs(graph, tokens);
+		return promptFeatures(this.textEncoder, values, frames);
+	}
+
+	private program(
+		name: string,
+		tokens: PromptTokens,
+		build: (graph: Graph) => Record<string, Value>,
+	): Promise<Program> {
+		const { prompts, vectors, width, data } = tokens;
+		if (width !== this.textEncoder.width)
+			throw new ArgumentError(
+				`the distribution's tokens have width ${width}, but the model's text encoder has width ${this.textEncoder.width}; ` +
+					"a distribution works with models of the text encoder that it was learned with",
+			);
+		if (data.length !== prompts * vectors * width)
+			throw new ArgumentError(`tokens [${prompts}, ${vectors}, ${width}] are not ${data.length} numbers`);
+		return this.cached(`${name} ${prompts} ${vectors}`, build);
+	}
+
+	private cached(key: string, build: (graph: Graph) => Record<string, Value>): Promise<Program> {
+		let program = this.programs.get(key);
+		if (!program) {
+			program = this.device.compile(build, { name: key });
+			// A failure must not stand in the way of the next attempt.
+			program.catch(() => this.programs.delete(key));
+			this.programs.set(key, program);
+		}
+		return program;
+	}
+}
+
+function floats(data: ArrayLike<number> | undefined): Float32Array {
+	return data instanceof Float32Array ? data : Float32Array.from(data!);
+}
