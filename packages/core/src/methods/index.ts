@@ -1,2 +1,17 @@
 // Methods that personalise a frozen model.
+export { type CheckpointEvent, Learning, type LearnOptions, type LearnPlan, type LearnResult, learn } from "./learn.js";
+export {
+	LEARN_PRESETS,
+	LEARNING_RATE_SCHEDULES,
+	type LearnSettings,
+	type LearnSettingsInput,
+	learningRateAt,
+	learnSettingsSchema,
+	nearest,
+	readLearnSettings,
+} from "./learn-settings.js";
+export { DivergenceError, Learner, type LearnerState, type LearnStep } from "./learner.js";
+export * from "./pictures/index.js";
+export type { FrozenModel } from "./pipeline.js";
 export * from "./prompts/index.js";
+export * from "./run/index.js";

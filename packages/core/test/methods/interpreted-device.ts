@@ -26,7 +26,7 @@ class InterpretedTensor {
 
 	async write(data: ArrayLike<number>): Promise<void> {
 		if (data.length !== this.size) throw new Error(`${data.length} numbers for ${this.size}`);
-		this.contents = Float64Array.from(data);
+		this.contents = this.device.stored(data);
 	}
 
 	async read(): Promise<HostArray> {
@@ -44,6 +44,12 @@ class InterpretedDevice {
 	readonly threads = 1;
 	readonly memoryLimit = 2 ** 40;
 	compilations = 0;
+
+	constructor(private readonly rounded: boolean) {}
+
+	stored(data: ArrayLike<number>): Float64Array {
+		return Float64Array.from(data, this.rounded ? Math.fround : (value) => value);
+	}
 
 	get memory() {
 		return { weights: 0, state: 0, arena: 0, fixed: 0, limit: this.memoryLimit };
@@ -72,7 +78,7 @@ class InterpretedDevice {
 				state: (tensor) => (tensor as unknown as InterpretedTensor).contents,
 			});
 			for (const { tensor, value } of graph.assignments)
-				(tensor as unknown as InterpretedTensor).contents = contents.get(value)!.slice();
+				(tensor as unknown as InterpretedTensor).contents = this.stored(contents.get(value)!);
 			return Object.fromEntries(
 				Object.entries(outputs).map(([name, value]) => [name, Float32Array.from(contents.get(value)!)]),
 			);
@@ -81,9 +87,9 @@ class InterpretedDevice {
 	}
 }
 
-/** The interpreter behind the interface of a device. */
-export function interpretedDevice(): Device {
-	return new InterpretedDevice() as unknown as Device;
+/** The interpreter behind the interface of a device. With `rounded`, state is kept in f32 as on a real device. */
+export function interpretedDevice(options: { rounded?: boolean } = {}): Device {
+	return new InterpretedDevice(options.rounded ?? false) as unknown as Device;
 }
 
 /** The float64 contents of a tensor of an interpreted device. */

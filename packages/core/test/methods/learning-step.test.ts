@@ -34,9 +34,9 @@ function schedule(predictionType: "epsilon" | "v_prediction" = "v_prediction") {
 }
 
 async function makeStep(
-	options: Partial<LearningShape> & { classes?: number; rows?: number; accumulate?: number } = {},
+	options: Partial<LearningShape> & { classes?: number; rows?: number | null; accumulate?: number } = {},
 ) {
-	const { classes = 1, rows = classes, accumulate = 1, ...rest } = options;
+	const { classes = 1, rows = null, accumulate = 1, ...rest } = options;
 	const device = interpretedDevice();
 	const initial = new TestRandom(17).normals(classes * K * M * WIDTH).map((x) => 0.3 * x);
 	const state = await TokenState.create(device, [classes, K, M, WIDTH], initial, { classes, rows, accumulate });
@@ -147,7 +147,7 @@ describe("a learning step", () => {
 	it("with K = 1 learns one prompt without a NaN", async () => {
 		const device = interpretedDevice();
 		const tokens = new TestRandom(3).normals(2 * WIDTH);
-		const state = await TokenState.create(device, [1, 1, 2, WIDTH], tokens, { classes: 1, rows: 1, accumulate: 1 });
+		const state = await TokenState.create(device, [1, 1, 2, WIDTH], tokens, { classes: 1, rows: null, accumulate: 1 });
 		const shape: LearningShape = {
 			batch: 2,
 			samples: 2,

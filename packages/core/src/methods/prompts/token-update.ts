@@ -19,8 +19,8 @@ const HOLD = [0, 1, 1, 1, 0, 1, 1, 0] as const;
 export interface TokenUpdateOptions {
 	/** C. */
 	readonly classes: number;
-	/** Rows that a step may move: C, or fewer, which a step then names. */
-	readonly rows: number;
+	/** How many classes a step may move; it then names them. Null: all, in every step. */
+	readonly rows: number | null;
 	/** Runs of the program whose gradients are averaged into one step. */
 	readonly accumulate: number;
 }
@@ -51,7 +51,7 @@ export class TokenState implements Disposable {
 		options: TokenUpdateOptions,
 	): Promise<TokenState> {
 		const { classes, rows, accumulate } = options;
-		if (shape[0] !== classes || rows < 1 || rows > classes || accumulate < 1)
+		if (shape[0] !== classes || (rows !== null && (rows < 1 || rows > classes)) || accumulate < 1)
 			throw new ArgumentError(
 				`${rows} rows of ${classes} classes in ${accumulate} runs do not fit tokens of shape [${shape.join(", ")}]`,
 			);
@@ -63,13 +63,18 @@ export class TokenState implements Disposable {
 				await device.tensor(shape, { name: "tokens.exp_avg" }),
 				await device.tensor(shape, { name: "tokens.exp_avg_sq" }),
 			],
-			accumulate > 1 ? await device.tensor([rows, rowSize], { name: "tokens.gradient" }) : null,
+			accumulate > 1 ? await device.tensor([rows ?? classes, rowSize], { name: "tokens.gradient" }) : null,
 		);
 	}
 
 	/** Whether a step moves only the rows it names. */
 	get isSparse(): boolean {
-		return this.options.rows < this.options.classes;
+		return this.options.rows !== null;
+	}
+
+	/** Rows that a step may move. */
+	get rows(): number {
+		return this.options.rows ?? this.options.classes;
 	}
 
 	/**
@@ -79,7 +84,7 @@ export class TokenState implements Disposable {
 	read(graph: Graph): MovableTokens {
 		const all = graph.state(this.tokens);
 		if (!this.isSparse) return { tokens: all, rows: null };
-		const rows = graph.input("rows", [this.options.rows], "i32");
+		const rows = graph.input("rows", [this.rows], "i32");
 		return { tokens: gather(all, rows), rows };
 	}
 
@@ -92,7 +97,8 @@ export class TokenState implements Disposable {
 	 * @returns the global norm of the step's gradient before clipping, right in a step's last run
 	 */
 	update(graph: Graph, moved: MovableTokens, gradient: Value): Value {
-		const { rows, accumulate } = this.options;
+		const { accumulate } = this.options;
+		const { rows } = this;
 		let total = reshape(gradient, [rows, -1]);
 		if (this.gradient) {
 			const before = select(graph.input("keep"), graph.state(this.gradient), 0);
@@ -118,7 +124,8 @@ export class TokenState implements Disposable {
 	}
 
 	private updateRows(graph: Graph, index: Value, gradient: Value, hyper: (row: number) => Value): void {
-		const { classes, rows } = this.options;
+		const { classes } = this.options;
+		const { rows } = this;
 		const size = gradient.shape[1]!;
 		const state = [this.tokens, ...this.moments];
 		const before = state.map((tensor) => reshape(gather(graph.state(tensor), index), [rows, size]));
