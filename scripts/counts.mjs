@@ -1,6 +1,9 @@
 // Counts of tests, and the one line that states them so that any log reader can find it.
 import { readFileSync } from "node:fs";
 
+/** The exit code of a script that could test nothing, because this machine lacks a tool. */
+export const CANNOT_RUN = 77;
+
 /** `N passed, N failed, N skipped` */
 export function countLine({ passed, failed, skipped }) {
 	return `${passed} passed, ${failed} failed, ${skipped} skipped`;
