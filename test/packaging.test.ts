@@ -125,9 +125,8 @@ describe("the published packages", () => {
 		expect(stdout.trim().split("\n")).toEqual(names);
 	});
 
-	it("run a script that imports @dreamdist/core on the prebuilt engine", () => {
+	it("load the prebuilt engine", () => {
 		const { status, stdout, stderr } = runScript(`
-			import "@dreamdist/core";
 			import { loadAddon, loadNative } from "@dreamdist/native-cuda";
 			const { origin, path } = loadAddon();
 			console.log(JSON.stringify({ origin, path, usable: loadNative().info().cpu.usable }));`);
@@ -137,6 +136,25 @@ describe("the published packages", () => {
 		expect(origin).toBe("prebuilt package");
 		expect(dirname(path).endsWith(`native-${prebuiltTag}`)).toBe(true);
 		expect(usable.length).toBeGreaterThan(0);
+	});
+
+	it.each(readdirSync(join(repository, "examples")).filter((name) => name.endsWith(".mjs")))(
+		"run examples/%s",
+		(name) => {
+			const { status, stdout, stderr } = runScript(readFileSync(join(repository, "examples", name), "utf8"));
+			expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+			expect(stdout).not.toBe("");
+		},
+	);
+
+	it("run the script in the README, which finds the weights that it says", () => {
+		const readme = readFileSync(join(repository, "README.md"), "utf8");
+		const [, script = ""] = /```ts\n(.*?)```/s.exec(readme) ?? [];
+		const { status, stdout, stderr } = runScript(script);
+		expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+		const [, first, second] = /\[ (\S+), (\S+) \]/.exec(stdout) ?? [];
+		expect(Number(first)).toBeCloseTo(2, 2);
+		expect(Number(second)).toBeCloseTo(-1, 2);
 	});
 
 	it("have a working command line", () => {

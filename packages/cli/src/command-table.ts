@@ -25,4 +25,10 @@ export const commandTable: readonly CommandRow[] = [
 		summary: "fetch a model from the Hugging Face Hub into its cache on this machine",
 		load: async () => (await import("./commands/pull.js")).default,
 	},
+	{
+		name: "demo",
+		summary: "train a small network on the engine (what `npm run demo` shows)",
+		hidden: true,
+		load: async () => (await import("./commands/demo.js")).default,
+	},
 ];

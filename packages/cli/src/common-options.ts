@@ -17,6 +17,26 @@ function parseDevice(value: string): string {
 	throw new InvalidArgumentError("Devices are auto, cpu, cuda, cuda:<index> and cuda-emulated.");
 }
 
+/** A whole number above 0. */
+export function parseCount(value: string): number {
+	if (/^[1-9]\d{0,14}$/.test(value)) return Number(value);
+	throw new InvalidArgumentError("It must be a whole number above 0.");
+}
+
+/** A number above 0. */
+export function parsePositive(value: string): number {
+	const number = Number(value);
+	if (value.trim() !== "" && Number.isFinite(number) && number > 0) return number;
+	throw new InvalidArgumentError("It must be a number above 0.");
+}
+
+/** A seed: a whole number of 32 bits. */
+export function parseSeed(value: string): number {
+	const number = Number(value);
+	if (/^\d+$/.test(value) && number < 2 ** 32) return number;
+	throw new InvalidArgumentError(`It must be a whole number from 0 to ${2 ** 32 - 1}.`);
+}
+
 /** Adds --device, --dtype, --json and --quiet to a command. */
 export function addCommonOptions(command: Command): void {
 	command

@@ -6,7 +6,7 @@ import type { CommandContext, CommandModule } from "../context.js";
 async function run({ options, output }: CommandContext): Promise<number> {
 	const { gatherReport } = await import("../doctor/report.js");
 	const { renderReport } = await import("../doctor/render.js");
-	const report = gatherReport(options);
+	const report = await gatherReport(options);
 	output.result(report, renderReport);
 	return report.ok ? 0 : 1;
 }

@@ -1,6 +1,4 @@
 // The devices of the engine: which are there, and for each that is not, the reason.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { BuildRecord, NativeInfo } from "@dreamdist/native-cuda";
 import type { DType } from "../common-options.js";
 
@@ -49,16 +47,6 @@ export function cudaReason({ info, build }: DeviceQuestion): string | undefined 
 	return `the NVIDIA driver finds no card${error ? ` (${error})` : ""}`;
 }
 
-/** The models of the cards, as the Linux driver lists them; empty elsewhere. */
-function cardModels(folder = "/proc/driver/nvidia/gpus"): string[] {
-	if (!existsSync(folder)) return [];
-	return readdirSync(folder)
-		.sort()
-		.map(
-			(bus) => /^Model:\s*(.*)$/m.exec(readFileSync(join(folder, bus, "information"), "utf8"))?.[1] ?? "NVIDIA card",
-		);
-}
-
 /** All devices that --device can name on this machine. */
 export function describeDevices(question: DeviceQuestion): DeviceReport[] {
 	const { info, dtype } = question;
@@ -67,13 +55,13 @@ export function describeDevices(question: DeviceQuestion): DeviceReport[] {
 			? { name: "cpu", available: false, reason: "the native engine does not load" }
 			: { name: "cpu", available: true, detail: cpuDetail(info, dtype) };
 	const reason = cudaReason(question);
-	const models = cardModels();
 	const cards: DeviceReport[] =
 		reason === undefined
-			? Array.from({ length: info?.cuda?.devices ?? 0 }, (_, index) => ({
+			? (info?.cuda?.cards ?? []).map(({ name, capability, totalBytes }, index) => ({
 					name: `cuda:${index}`,
-					available: true,
-					detail: models[index] ?? "NVIDIA card",
+					available: false,
+					// The driver sees it; nothing of the engine runs on it.
+					reason: `${name} (compute capability ${capability}, ${(totalBytes / 1e9).toFixed(0)} GB) is there, but this version computes on the CPU only`,
 				}))
 			: [{ name: "cuda", available: false, reason }];
 	const emulated: DeviceReport = {

@@ -34,13 +34,13 @@ function processorRows({ processor }: DoctorReport): string[] {
 	const sets = processor.instructionSets;
 	const rows = [
 		row("model", `${processor.model}, ${processor.cores} cores`),
-		row("threads", `${processor.threads} (from ${processor.threadsFrom})`),
+		row("threads", processor.threads === null ? "none" : `${processor.threads} (from ${processor.threadsFrom})`),
 	];
 	if (sets !== null) {
 		rows.push(
 			row(
 				"instructions",
-				`${sets.inUse} in use; usable: ${sets.usable.join(", ")}; compiled: ${sets.built.join(", ")}`,
+				`${sets.inUse ?? "none"} in use; usable: ${sets.usable.join(", ")}; compiled: ${sets.built.join(", ")}`,
 			),
 		);
 	}

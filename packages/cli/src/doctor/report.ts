@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { arch, availableParallelism, cpus, platform, release } from "node:os";
+import { openDevice } from "@dreamdist/core";
 import {
 	AddonNotFoundError,
 	type BuildRecord,
@@ -33,11 +34,11 @@ export interface DoctorReport {
 	processor: {
 		model: string;
 		cores: number;
-		/** Threads the engine works with, and what decided their number. */
-		threads: number;
+		/** Threads the engine works with (null where it does not open), and what decides their number. */
+		threads: number | null;
 		threadsFrom: string;
 		/** The instruction sets of the engine: in use, usable here (best first), compiled in. Null where it does not load. */
-		instructionSets: { inUse: string; usable: string[]; built: string[] } | null;
+		instructionSets: { inUse: string | null; usable: string[]; built: string[] } | null;
 	};
 	memory: SystemMemory;
 	devices: DeviceReport[];
@@ -85,43 +86,32 @@ function tryLoad(): { addon: LoadedAddon; info: NativeInfo } | { error: string }
 	}
 }
 
-function describeThreads(): { threads: number; threadsFrom: string; problem?: string } {
-	const cores = availableParallelism();
-	const wish = process.env.DD_NUM_THREADS;
-	if (!wish) return { threads: cores, threadsFrom: "the cores available" };
-	if (/^[1-9]\d*$/.test(wish)) return { threads: Number(wish), threadsFrom: "DD_NUM_THREADS" };
-	return {
-		threads: cores,
-		threadsFrom: "the cores available",
-		problem: `DD_NUM_THREADS=${wish} is not a whole number above 0.`,
-	};
+/** The CPU device as the settings of this environment make it, or the sentence that refuses them. */
+async function tryOpen(): Promise<{ isa: string; threads: number } | { refusal: string }> {
+	try {
+		const device = await openDevice("cpu");
+		const { isa, threads } = device;
+		device.dispose();
+		return { isa, threads };
+	} catch (error) {
+		return { refusal: error instanceof Error ? error.message : String(error) };
+	}
 }
 
-function describeInstructionSets(info: NativeInfo): {
-	sets: DoctorReport["processor"]["instructionSets"];
-	problem?: string;
-} {
-	const { usable, built } = info.cpu;
-	const best = usable[0] ?? "none";
-	const forced = process.env.DD_CPU_ISA;
-	if (!forced || forced === "auto") return { sets: { inUse: best, usable, built } };
-	if (usable.includes(forced)) return { sets: { inUse: forced, usable, built } };
-	const problem = `DD_CPU_ISA=${forced} cannot be used on this machine; choose one of ${usable.join(", ")}.`;
-	return { sets: { inUse: best, usable, built }, problem };
-}
-
-/** Looks at this machine and this installation. Loads the engine, computes nothing. */
-export function gatherReport(options: Pick<CommonOptions, "device" | "dtype">): DoctorReport {
+/** Looks at this machine and this installation. Loads the engine and opens the CPU device; computes nothing. */
+export async function gatherReport(options: Pick<CommonOptions, "device" | "dtype">): Promise<DoctorReport> {
 	const loaded = tryLoad();
 	const info = "info" in loaded ? loaded.info : null;
 	const addon = "addon" in loaded ? loaded.addon : null;
-	const { threads, threadsFrom, problem: threadProblem } = describeThreads();
-	const instructionSets = info === null ? { sets: null } : describeInstructionSets(info);
+	const cpu = addon === null ? null : await tryOpen();
+	const opened = cpu !== null && "isa" in cpu ? cpu : null;
 	const devices = describeDevices({ info, build: addon?.build ?? null, dtype: options.dtype });
 	const device = requestedDevice(devices, options.device);
-	const problems = [threadProblem, instructionSets.problem].filter((problem) => problem !== undefined);
+	const problems: string[] = [];
 	if ("error" in loaded) problems.push("The native engine does not load; what was tried stands under engine.");
 	else if (!device.available) problems.push(`The device ${options.device} is not available: ${device.reason}.`);
+	if (cpu !== null && "refusal" in cpu)
+		problems.push(`The CPU device does not open: ${cpu.refusal.replace(/[.]$/, "")}.`);
 	return {
 		ok: problems.length === 0,
 		versions: {
@@ -146,9 +136,9 @@ export function gatherReport(options: Pick<CommonOptions, "device" | "dtype">): 
 		processor: {
 			model: cpus()[0]?.model ?? "unknown",
 			cores: availableParallelism(),
-			threads,
-			threadsFrom,
-			instructionSets: instructionSets.sets,
+			threads: opened?.threads ?? null,
+			threadsFrom: process.env.DD_NUM_THREADS ? "DD_NUM_THREADS" : "the cores available",
+			instructionSets: info === null ? null : { inUse: opened?.isa ?? null, ...info.cpu },
 		},
 		memory: readMemory(),
 		devices,
