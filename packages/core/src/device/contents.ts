@@ -21,6 +21,7 @@ export async function frozenContents(
 async function contentsOf(device: Device, tensor: FrozenTensor): Promise<ArrayLike<number>> {
 	const { source } = tensor;
 	if ("data" in source) return fromStorage(source.data, tensor.dtype);
+	if ("read" in source) return fromStorage(await source.read(), tensor.dtype);
 	const raw = emptyStorage(
 		tensor.shape.reduce((a, b) => a * b, 1),
 		tensor.dtype,

@@ -3,7 +3,7 @@ import type { NativeBuffer, NativeFileMapping } from "@dreamdist/native-cuda";
 import { DisposedError, ShapeError } from "../graph/errors.js";
 import { bytesOf, type DType, formatShape, type Shape, sizeOf, type Type } from "../graph/types.js";
 import type { Device } from "./device.js";
-import { fromStorage, type HostArray, toStorage } from "./host.js";
+import { fromStorage, type HostArray, type StorageArray, toStorage } from "./host.js";
 
 /** Persistent state on a device: learnable tokens, optimiser moments, latents between steps. Zero when made. */
 export class Tensor implements Type, Disposable {
@@ -64,10 +64,11 @@ export class Tensor implements Type, Disposable {
 	}
 }
 
-/** Where the bytes of a frozen tensor are: a range of a mapped file, or an array. */
+/** Where the bytes of a frozen tensor are: a range of a mapped file, an array, or an array made whenever a device packs it. */
 export type FrozenSource =
 	| { readonly mapping: NativeFileMapping; readonly byteOffset: number }
-	| { readonly data: Float32Array | Uint16Array | Int32Array };
+	| { readonly data: StorageArray }
+	| { readonly read: () => StorageArray | Promise<StorageArray> };
 
 /** A weight that no program changes. Devices pack it into the layouts their kernels read, each once. */
 export class FrozenTensor implements Type {

@@ -40,22 +40,24 @@ export class WeightStore {
 		let weight = layouts.get(key);
 		if (!weight) {
 			const buffer = this.device.allocate(bytes);
-			const { source } = tensor;
-			const [from, offset] = "mapping" in source ? [source.mapping, source.byteOffset] : [source.data, 0];
-			const ready = this.device.native.pack(
-				packer,
-				DTYPE_CODES[tensor.dtype],
-				[...ints],
-				from,
-				offset,
-				tensor.bytes,
-				buffer,
-			);
+			const ready = this.pack(tensor, packer, ints, buffer);
 			ready.catch(() => undefined); // whoever waits for it hears of it
 			weight = { buffer, ready, bytes };
 			layouts.set(key, weight);
 		}
 		return weight;
+	}
+
+	private async pack(
+		tensor: FrozenTensor,
+		packer: string | null,
+		ints: readonly number[],
+		into: NativeBuffer,
+	): Promise<void> {
+		const { source } = tensor;
+		const from = "mapping" in source ? source.mapping : "data" in source ? source.data : await source.read();
+		const offset = "mapping" in source ? source.byteOffset : 0;
+		await this.device.native.pack(packer, DTYPE_CODES[tensor.dtype], [...ints], from, offset, tensor.bytes, into);
 	}
 
 	/** Lets all copies of the weights go. Programs that read them must be disposed first. */
