@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "dreamdist/finite.h"
 #include "dreamdist/isa.h"
 
 namespace dreamdist::addon {
@@ -224,6 +225,8 @@ Napi::Value JsDevice::pack(const Napi::CallbackInfo& info) {
 	return data_of(env).completions.submit(
 		env, device,
 		[=] {
+			if (const int64_t bad = count_non_finite(source, type, bytes / bytes_of(type), worker->team()); bad > 0)
+				throw Error(std::to_string(bad) + " of its values are infinite or not a number");
 			// A source inside a file need not be aligned to its element.
 			std::vector<uint8_t> aligned;
 			const uint8_t* from = source;

@@ -15,5 +15,5 @@ export { bytesOf, type DType, type Shape, sizeOf, type Type } from "./graph/type
 export { type InterpretOptions, interpret, type Precision } from "./interpret/interpreter.js";
 export * from "./methods/index.js";
 export * from "./ops/index.js";
-export * from "./weights/index.js";
 export * from "./optimize/index.js";
+export * from "./weights/index.js";

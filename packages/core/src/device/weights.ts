@@ -1,5 +1,6 @@
 // The shared store of frozen weights: each layout of each weight once per device, whatever the number of programs.
 import { DTYPE_CODES, type NativeBuffer } from "@dreamdist/native-cuda";
+import { DeviceError } from "../graph/errors.js";
 import type { Device } from "./device.js";
 import type { FrozenTensor } from "./tensor.js";
 
@@ -57,7 +58,11 @@ export class WeightStore {
 		const { source } = tensor;
 		const from = "mapping" in source ? source.mapping : "data" in source ? source.data : await source.read();
 		const offset = "mapping" in source ? source.byteOffset : 0;
-		await this.device.native.pack(packer, DTYPE_CODES[tensor.dtype], [...ints], from, offset, tensor.bytes, into);
+		try {
+			await this.device.native.pack(packer, DTYPE_CODES[tensor.dtype], [...ints], from, offset, tensor.bytes, into);
+		} catch (cause) {
+			throw new DeviceError(`weight "${tensor.name}" can't be used: ${(cause as Error).message}`, { cause });
+		}
 	}
 
 	/** Lets all copies of the weights go. Programs that read them must be disposed first. */

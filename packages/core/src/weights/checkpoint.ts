@@ -6,17 +6,23 @@ import {
 	type SafetensorsDtype,
 	type SafetensorsFile,
 } from "../data/safetensors/index.js";
+import { toStorage } from "../device/host.js";
 import { FrozenTensor } from "../device/tensor.js";
 import { FileError } from "../errors.js";
 import type { DType } from "../graph/types.js";
 
 const STORED: Partial<Record<SafetensorsDtype, DType>> = { F32: "f32", F16: "f16", BF16: "bf16", I32: "i32" };
 
+export interface OpenCheckpointOptions extends OpenWeightsOptions {
+	/** Hold floats in this precision instead of the stored one; converted whenever a device packs them. */
+	dtype?: "f32" | "f16" | "bf16" | undefined;
+}
+
 /**
  * The tensors of one safetensors file, or of the shards of one model. The files stay mapped until it is disposed, which must not be before
  * the last program that reads them is compiled; devices hold copies of their own.
  */
-export class Checkpoint implements AsyncDisposable {
+export class Checkpoint implements Disposable {
 	private constructor(
 		/** The file or folder it was opened from. */
 		readonly path: string,
@@ -26,7 +32,8 @@ export class Checkpoint implements AsyncDisposable {
 		readonly others: readonly string[],
 		/** Free text pairs of the file. */
 		readonly metadata: ReadonlyMap<string, string>,
-		private readonly file: SafetensorsFile,
+		/** Open only where tensors are converted as they are read. */
+		private readonly file: SafetensorsFile | null,
 		private readonly mappings: readonly NativeFileMapping[],
 	) {}
 
@@ -35,7 +42,7 @@ export class Checkpoint implements AsyncDisposable {
 	 *
 	 * @throws FileError or FormatError naming the file
 	 */
-	static async open(folderOrFile: string, options: OpenWeightsOptions = {}): Promise<Checkpoint> {
+	static async open(folderOrFile: string, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
 		const file = await openWeights(folderOrFile, options);
 		const mappings = new Map<string, NativeFileMapping>();
 		try {
@@ -43,15 +50,22 @@ export class Checkpoint implements AsyncDisposable {
 			for (const path of file.paths) mappings.set(path, map(path, NativeFileMapping));
 			const tensors = new Map<string, FrozenTensor>();
 			const others: string[] = [];
+			let converts = false;
 			for (const { name, shape, dtype, path, byteOffset } of file.tensors.values()) {
 				const stored = STORED[dtype];
-				const mapping = mappings.get(path)!;
-				if (stored) tensors.set(name, new FrozenTensor(name, shape, stored, { mapping, byteOffset }));
-				else if (dtype === "F64")
-					tensors.set(name, new FrozenTensor(name, shape, "f32", { read: () => file.readF32(name) }));
-				else others.push(name);
+				const wanted = stored === "i32" ? stored : (options.dtype ?? stored ?? "f32");
+				if (stored === wanted)
+					tensors.set(name, new FrozenTensor(name, shape, stored, { mapping: mappings.get(path)!, byteOffset }));
+				else if (stored || dtype === "F64") {
+					converts = true;
+					const read = async () => toStorage(await file.readF32(name), wanted);
+					tensors.set(name, new FrozenTensor(name, shape, wanted, { read }));
+				} else others.push(name);
 			}
-			return new Checkpoint(folderOrFile, tensors, others, file.metadata, file, [...mappings.values()]);
+			if (!converts) await file.close();
+			return new Checkpoint(folderOrFile, tensors, others, file.metadata, converts ? file : null, [
+				...mappings.values(),
+			]);
 		} catch (error) {
 			for (const mapping of mappings.values()) mapping.dispose();
 			await file.close();
@@ -59,19 +73,15 @@ export class Checkpoint implements AsyncDisposable {
 		}
 	}
 
-	/** A tensor's numbers as float32. */
-	async read(name: string): Promise<Float32Array> {
-		return this.file.readF32(name);
-	}
-
 	/** Unmaps and closes the files. */
-	async dispose(): Promise<void> {
+	dispose(): void {
 		for (const mapping of this.mappings) mapping.dispose();
-		await this.file.close();
+		// Nobody can act on a failure to close a file that was only read.
+		this.file?.close().catch(() => undefined);
 	}
 
-	async [Symbol.asyncDispose](): Promise<void> {
-		await this.dispose();
+	[Symbol.dispose](): void {
+		this.dispose();
 	}
 }
 

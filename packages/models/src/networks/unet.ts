@@ -1,15 +1,9 @@
 // Stable Diffusion's UNet (UNet2DConditionModel): predicts the noise (or velocity) in latents, guided by text features.
-import { concat, ShapeError, timestepEmbedding, type Value, type Weights } from "@dreamdist/core";
+import { concat, type Recompute, ShapeError, timestepEmbedding, type Value, type Weights } from "@dreamdist/core";
 import { convLayer, groupNormLayer, linearLayer } from "./layers.js";
 import { downsample, resnetBlock, upsample } from "./resnet.js";
 import { repeatRows, spatialTransformer } from "./transformer.js";
 import type { UNetAttention, UNetConfig } from "./unet-config.js";
-
-/**
- * What is computed again in backward instead of being kept: nothing (fastest), the GEGLUs (their inputs are a third of what backward
- * keeps), or whole residual and transformer blocks (least memory).
- */
-export type Recompute = "nothing" | "geglu" | "blocks";
 
 export interface UNetInputs {
 	/** Noisy latents [B, h, w, inChannels]; h and w are multiples of 2^(levels − 1). */

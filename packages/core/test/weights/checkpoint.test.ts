@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Checkpoint, type Device, encodeF16, openDevice, WeightSet, writeSafetensors } from "../../src/index.js";
+
+describe("checkpoints", () => {
+	let device: Device;
+	const folder = mkdtempSync(join(tmpdir(), "dreamdist-checkpoint-"));
+	const numbers = [1, -0.5, 0.25, 3.140625];
+	beforeAll(async () => {
+		device = await openDevice("cpu", { threads: 1 });
+		await writeSafetensors(join(folder, "model.safetensors"), {
+			// One byte first, so that what follows is not aligned.
+			flag: { dtype: "BOOL", shape: [1], data: new Uint8Array(1) },
+			single: { dtype: "F32", shape: [4], data: Float32Array.from(numbers) },
+			half: { dtype: "F16", shape: [2, 2], data: encodeF16(Float32Array.from(numbers)) },
+			double: { dtype: "F64", shape: [4], data: Float64Array.from(numbers) },
+			count: { dtype: "I32", shape: [2], data: Int32Array.of(7, -7) },
+			ids: { dtype: "I64", shape: [1], data: BigInt64Array.of(1n) },
+		});
+	});
+	afterAll(() => {
+		device.dispose();
+		rmSync(folder, { recursive: true });
+	});
+
+	const readBack = async (checkpoint: Checkpoint) => {
+		const set = new WeightSet(checkpoint.tensors, "test");
+		const program = await device.compile((graph) => {
+			const weights = set.open(graph);
+			return Object.fromEntries([...checkpoint.tensors].map(([name, { shape }]) => [name, weights.get(name, shape)]));
+		});
+		const results = await program.run();
+		program.dispose();
+		return Object.fromEntries(Object.entries(results).map(([name, data]) => [name, [...data]]));
+	};
+
+	it("are mapped, in their own precision, and what no program reads is only named", async () => {
+		const checkpoint = await Checkpoint.open(folder);
+		expect(Object.fromEntries([...checkpoint.tensors].map(([name, { dtype }]) => [name, dtype]))).toEqual({
+			single: "f32",
+			half: "f16",
+			double: "f32",
+			count: "i32",
+		});
+		expect([...checkpoint.others].sort()).toEqual(["flag", "ids"]);
+		expect("mapping" in checkpoint.tensors.get("half")!.source).toBe(true);
+		expect(await readBack(checkpoint)).toEqual({ single: numbers, half: numbers, double: numbers, count: [7, -7] });
+		checkpoint.dispose();
+	});
+
+	it("are held in another precision on request", async () => {
+		const checkpoint = await Checkpoint.open(folder, { dtype: "bf16" });
+		expect(checkpoint.tensors.get("half")!.dtype).toBe("bf16");
+		const { single, half, count } = await readBack(checkpoint);
+		// bf16 keeps 8 bits: 3.140625 is one of its numbers.
+		expect([single, half, count]).toEqual([numbers, numbers, [7, -7]]);
+		checkpoint.dispose();
+	});
+
+	it("name a weight that is not finite", async () => {
+		const path = join(folder, "broken.safetensors");
+		const data = new Float32Array(5000);
+		data[4097] = Number.NaN;
+		data[1] = Number.NEGATIVE_INFINITY;
+		await writeSafetensors(path, { "mid_block.bias": { dtype: "F32", shape: [5000], data } });
+		const checkpoint = await Checkpoint.open(path);
+		await expect(readBack(checkpoint)).rejects.toThrow(
+			'weight "mid_block.bias" can\'t be used: 2 of its values are infinite or not a number',
+		);
+		checkpoint.dispose();
+	});
+
+	it("report a file that is missing or no safetensors file", async () => {
+		await expect(Checkpoint.open(join(folder, "none.safetensors"))).rejects.toThrow("it does not exist");
+		const path = join(folder, "text.safetensors");
+		writeFileSync(path, "version https://git-lfs.github.com/spec/v1\n");
+		await expect(Checkpoint.open(path)).rejects.toThrow("Git LFS pointer");
+	});
+});

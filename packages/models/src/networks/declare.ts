@@ -1,0 +1,35 @@
+// Every weight of a network, from its configuration alone.
+import { declaredWeights, type Shape } from "@dreamdist/core";
+import { autoencoderFactor, decodeLatents, encodePictures } from "./autoencoder.js";
+import type { AutoencoderConfig } from "./autoencoder-config.js";
+import { clipTextModel, clipTokenEmbeddings } from "./clip-text.js";
+import type { ClipTextConfig } from "./clip-text-config.js";
+import { unet, unetSizeMultiple } from "./unet.js";
+import type { UNetConfig } from "./unet-config.js";
+
+/** Names (without `text_model.`) and shapes. */
+export function textEncoderWeights(config: ClipTextConfig): Map<string, Shape> {
+	return declaredWeights((graph, weights) =>
+		clipTextModel(weights, config, clipTokenEmbeddings(weights, config, graph.input("ids", [1, 1], "i32"))),
+	);
+}
+
+export function unetWeights(config: UNetConfig): Map<string, Shape> {
+	const side = unetSizeMultiple(config);
+	return declaredWeights((graph, weights) =>
+		unet(weights, config, {
+			latents: graph.input("latents", [1, side, side, config.inChannels]),
+			timesteps: graph.input("timesteps", [1]),
+			context: graph.input("context", [1, 1, config.contextWidth]),
+		}),
+	);
+}
+
+/** Encoder and decoder, under the attention's present names. */
+export function autoencoderWeights(config: AutoencoderConfig): Map<string, Shape> {
+	const side = autoencoderFactor(config);
+	return declaredWeights((graph, weights) => {
+		const { mean } = encodePictures(weights, config, graph.input("pictures", [1, side, side, config.inChannels]));
+		return decodeLatents(weights, config, mean);
+	});
+}

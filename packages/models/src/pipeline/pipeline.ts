@@ -1,0 +1,236 @@
+// A loaded model: its networks for other programs to be written with, and the four things everyone wants of it ready to call.
+import {
+	ArgumentError,
+	type Autoencoder,
+	createNoiseSchedule,
+	type Denoiser,
+	type Device,
+	DreamdistError,
+	div,
+	type EncodedText,
+	exp,
+	type Graph,
+	type InputData,
+	mul,
+	type NoiseSchedule,
+	readSchedulerConfig,
+	type SchedulerConfig,
+	type SchedulerOverrides,
+	type TextEncoder,
+	type Value,
+} from "@dreamdist/core";
+import type { ModelFiles } from "../loading/model-files.js";
+import { ProgramCache } from "./program-cache.js";
+
+/** Numbers with a shape, row-major. */
+export interface Numbers {
+	readonly data: Float32Array;
+	readonly shape: readonly number[];
+}
+
+export interface CallOptions {
+	signal?: AbortSignal | undefined;
+}
+
+export interface PipelineParts {
+	/** As the user named the model. */
+	id: string;
+	device: Device;
+	/** Whether the device was opened for this pipeline and goes with it. */
+	ownsDevice: boolean;
+	files: ModelFiles;
+	textEncoder: TextEncoder;
+	denoiser: Denoiser;
+	autoencoder: Autoencoder;
+	scheduler: { json: unknown; source: string };
+}
+
+/** Made by `loadPipeline`. Programs are compiled at the first call of each shape and kept. */
+export class Pipeline implements Disposable {
+	readonly id: string;
+	readonly device: Device;
+	readonly textEncoder: TextEncoder;
+	readonly denoiser: Denoiser;
+	readonly autoencoder: Autoencoder;
+	/** The noise that the denoiser was trained with. */
+	readonly schedule: NoiseSchedule;
+	/** What had to be assumed about the model, in sentences for the user. */
+	readonly notes: readonly string[];
+	/** Kernel launches of all calls so far. */
+	launches = 0;
+	private readonly programs = new ProgramCache();
+
+	constructor(private readonly parts: PipelineParts) {
+		this.id = parts.id;
+		this.device = parts.device;
+		this.textEncoder = parts.textEncoder;
+		this.denoiser = parts.denoiser;
+		this.autoencoder = parts.autoencoder;
+		this.notes = parts.files.notes;
+		// Every sampler shares the file's noise levels.
+		this.schedule = createNoiseSchedule(this.scheduler({ sampler: "ddim" }));
+	}
+
+	/** The model's sampler, or another one on its noise levels. @throws ArgumentError or FormatError naming what is not supported */
+	scheduler(overrides: SchedulerOverrides = {}): SchedulerConfig {
+		const { json, source } = this.parts.scheduler;
+		return readSchedulerConfig(json, { overrides, source, latents: true });
+	}
+
+	/** Pixels that width and height must be multiples of. */
+	get sizeMultiple(): number {
+		return this.autoencoder.factor * this.denoiser.sizeMultiple;
+	}
+
+	/** @throws ArgumentError naming the two nearest sizes, for one that the model can't make */
+	checkSize(width: number, height: number): void {
+		const multiple = this.sizeMultiple;
+		for (const [name, side] of Object.entries({ width, height })) {
+			if (Number.isInteger(side) && side > 0 && side % multiple === 0) continue;
+			const below = Math.floor(side / multiple) * multiple;
+			const nearest = below > 0 ? `${below} and ${below + multiple}` : `${multiple} and ${2 * multiple}`;
+			throw new ArgumentError(
+				`The ${name} ${side} is not a multiple of ${multiple}, as ${this.id} needs; the nearest are ${nearest}.`,
+			);
+		}
+	}
+
+	/**
+	 * Text features of prompts.
+	 *
+	 * @returns features [N, L, d], and the tokens of each text with what was cut off
+	 */
+	async encodeText(
+		texts: readonly string[],
+		options: CallOptions = {},
+	): Promise<{ features: Numbers; texts: EncodedText[] }> {
+		if (texts.length === 0) throw new ArgumentError("encodeText: there is no text to encode");
+		const { tokenizer, length, width } = this.textEncoder;
+		const encoded = texts.map((text) => tokenizer.encode(text));
+		const ids = new Int32Array(texts.length * length);
+		encoded.forEach((text, i) => {
+			ids.set(text.ids, i * length);
+		});
+		const { features } = await this.run(
+			`text encoder, ${texts.length} texts`,
+			(graph) => ({
+				features: this.textEncoder.encode(this.textEncoder.embed(graph.input("ids", [texts.length, length], "i32"))),
+			}),
+			{ ids },
+			["encode fewer texts at once"],
+			options,
+		);
+		return { features: { data: features, shape: [texts.length, length, width] }, texts: encoded };
+	}
+
+	/**
+	 * The denoiser's prediction.
+	 *
+	 * @param latents [B, h, w, C]
+	 * @param timesteps one per latents
+	 * @param context text features [B·S, L, d]; rows b·S … b·S + S − 1 go with latents b
+	 * @returns [B·S, h, w, C]
+	 */
+	async predictNoise(
+		latents: Numbers,
+		timesteps: ArrayLike<number>,
+		context: Numbers,
+		options: CallOptions = {},
+	): Promise<Numbers> {
+		const { shape } = latents;
+		const { prediction } = await this.run(
+			`denoiser, latents ${shape.join("×")}, text ${context.shape.join("×")}`,
+			(graph) => ({
+				prediction: this.denoiser.predict(
+					graph.input("latents", shape),
+					graph.input("timesteps", [shape[0] ?? 0]),
+					graph.input("context", context.shape),
+				),
+			}),
+			{ latents: latents.data, timesteps, context: context.data },
+			["use a smaller batch", "make smaller pictures", "hold the weights in f16 (dtype)"],
+			options,
+		);
+		return { data: prediction, shape: [context.shape[0]!, ...shape.slice(1)] };
+	}
+
+	/**
+	 * The normal distribution of pictures' latents, scaled as the denoiser reads them.
+	 *
+	 * @param pictures [N, H, W, 3] in [−1, 1] (see `imagesToF32`)
+	 * @returns mean and standard deviation, each [N, H/f, W/f, C]
+	 */
+	async encodePictures(pictures: Numbers, options: CallOptions = {}): Promise<{ mean: Numbers; std: Numbers }> {
+		const { factor, latentChannels, scale } = this.autoencoder;
+		const [n = 0, height = 0, width = 0] = pictures.shape;
+		const { mean, std } = await this.run(
+			`encoder, pictures ${pictures.shape.join("×")}`,
+			(graph) => {
+				const moments = this.autoencoder.encode(graph.input("pictures", pictures.shape));
+				return { mean: mul(moments.mean, scale), std: mul(exp(mul(moments.logVariance, 0.5)), scale) };
+			},
+			{ pictures: pictures.data },
+			["encode fewer or smaller pictures at once"],
+			options,
+		);
+		const shape = [n, height / factor, width / factor, latentChannels];
+		return { mean: { data: mean, shape }, std: { data: std, shape } };
+	}
+
+	/**
+	 * Pictures of latents that are scaled as the denoiser reads them.
+	 *
+	 * @param latents [N, h, w, C]
+	 * @returns [N, h·f, w·f, 3], in [−1, 1] but for overshoot (see `f32ToImages`)
+	 */
+	async decodeLatents(latents: Numbers, options: CallOptions = {}): Promise<Numbers> {
+		const { factor, scale } = this.autoencoder;
+		const [n = 0, height = 0, width = 0] = latents.shape;
+		const { pictures } = await this.run(
+			`decoder, latents ${latents.shape.join("×")}`,
+			(graph) => ({ pictures: this.autoencoder.decode(div(graph.input("latents", latents.shape), scale)) }),
+			{ latents: latents.data },
+			["decode fewer pictures at once, or in tiles"],
+			options,
+		);
+		return { data: pictures, shape: [n, height * factor, width * factor, 3] };
+	}
+
+	/** Compiles (once per name, which tells the shapes), runs, and refuses results that are not numbers. */
+	private async run<K extends string>(
+		name: string,
+		build: (graph: Graph) => Record<K, Value>,
+		inputs: Readonly<Record<string, InputData>>,
+		lessMemory: readonly string[],
+		{ signal }: CallOptions,
+	): Promise<Record<K, Float32Array>> {
+		signal?.throwIfAborted();
+		const program = await this.programs.get(name, () => this.device.compile(build, { name, lessMemory }));
+		signal?.throwIfAborted();
+		const results = await program.run(inputs, signal ? { signal } : {});
+		this.launches += program.kernelCalls;
+		for (const [output, data] of Object.entries<ArrayLike<number>>(results)) requireFinite(name, output, data);
+		return results as Record<K, Float32Array>;
+	}
+
+	/** Lets programs, weights and files go; and the device, if it was opened for this pipeline. */
+	dispose(): void {
+		this.programs.dispose();
+		if (this.parts.ownsDevice) this.device.dispose();
+		this.parts.files.dispose();
+	}
+
+	[Symbol.dispose](): void {
+		this.dispose();
+	}
+}
+
+function requireFinite(name: string, output: string, data: ArrayLike<number>): void {
+	let bad = 0;
+	for (let i = 0; i < data.length; i++) if (!Number.isFinite(data[i])) bad++;
+	if (bad === 0) return;
+	throw new DreamdistError(
+		"NON_FINITE",
+		`${name}: ${bad} of ${data.length} values of its ${output} are infinite or not a number; check the inputs, and the model with \`verify\``,
+	);
+}
