@@ -2,7 +2,8 @@
 import { DTYPE_CODES } from "@dreamdist/native-cuda";
 import { frozenOf, type Node } from "../graph/graph.js";
 import type { Device } from "./device.js";
-import { emptyStorage, fromStorage } from "./host.js";
+import { sizeOf } from "../graph/types.js";
+import { emptyStorage, fromStorage, type HostArray } from "./host.js";
 import type { FrozenTensor } from "./tensor.js";
 
 /** Every frozen weight among the nodes, as f32 numbers (i32 as they are). */
@@ -18,25 +19,20 @@ export async function frozenContents(
 	return contents;
 }
 
-async function contentsOf(device: Device, tensor: FrozenTensor): Promise<ArrayLike<number>> {
+/** The first `count` numbers of a frozen tensor, row-major; all of them by default. */
+export async function contentsOf(
+	device: Device,
+	tensor: FrozenTensor,
+	count: number = sizeOf(tensor.shape),
+): Promise<HostArray> {
 	const { source } = tensor;
-	if ("data" in source) return fromStorage(source.data, tensor.dtype);
-	if ("read" in source) return fromStorage(await source.read(), tensor.dtype);
-	const raw = emptyStorage(
-		tensor.shape.reduce((a, b) => a * b, 1),
-		tensor.dtype,
-	);
-	const buffer = device.allocate(tensor.bytes);
+	if ("data" in source) return fromStorage(source.data.subarray(0, count), tensor.dtype);
+	if ("read" in source) return fromStorage((await source.read()).subarray(0, count), tensor.dtype);
+	const raw = emptyStorage(count, tensor.dtype);
+	const { mapping, byteOffset } = source;
+	const buffer = device.allocate(raw.byteLength);
 	try {
-		await device.native.pack(
-			null,
-			DTYPE_CODES[tensor.dtype],
-			[],
-			source.mapping,
-			source.byteOffset,
-			tensor.bytes,
-			buffer,
-		);
+		await device.native.pack(null, DTYPE_CODES[tensor.dtype], [], mapping, byteOffset, raw.byteLength, buffer);
 		await device.native.read(buffer, 0, raw);
 	} finally {
 		buffer.dispose();

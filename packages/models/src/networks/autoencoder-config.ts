@@ -14,8 +14,6 @@ export interface AutoencoderConfig {
 	groups: number;
 	/** Latents for the UNet are the encoder's times this. */
 	scalingFactor: number;
-	/** Subtracted before scaling; 0 for Stable Diffusion. */
-	shiftFactor: number;
 	/** Whether there are 1×1 convolutions after the encoder and before the decoder. */
 	quantConv: boolean;
 	postQuantConv: boolean;
@@ -33,7 +31,7 @@ const schema = z.object({
 	layers_per_block: count.default(1),
 	norm_num_groups: count.default(32),
 	scaling_factor: z.number().positive().default(0.18215),
-	shift_factor: z.number().nullish(),
+	shift_factor: onlyValues(0),
 	use_quant_conv: z.boolean().default(true),
 	use_post_quant_conv: z.boolean().default(true),
 	mid_block_add_attention: z.boolean().default(true),
@@ -80,7 +78,6 @@ export function readAutoencoderConfig(json: unknown, source = "vae/config.json")
 		layers: config.layers_per_block,
 		groups: config.norm_num_groups,
 		scalingFactor: config.scaling_factor,
-		shiftFactor: config.shift_factor ?? 0,
 		quantConv: config.use_quant_conv,
 		postQuantConv: config.use_post_quant_conv,
 		middleAttention: config.mid_block_add_attention,

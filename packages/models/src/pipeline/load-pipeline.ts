@@ -2,25 +2,28 @@
 import { stat } from "node:fs/promises";
 import {
 	ArgumentError,
-	type Autoencoder,
-	type Denoiser,
 	Device,
 	FormatError,
 	fileError,
+	fingerprintWeights,
 	openDevice,
-	type TextEncoder,
+	type Tokenizer,
 } from "@dreamdist/core";
-import { AUTOENCODER, TEXT_ENCODER, UNET } from "../loading/components.js";
+import { resolveCached } from "../hub/index.js";
+import { AUTOENCODER, type Component, type ComponentKind, TEXT_ENCODER, UNET } from "../loading/components.js";
 import { DiffusersFolder } from "../loading/diffusers-folder.js";
 import type { ModelFiles, OpenModelOptions } from "../loading/model-files.js";
 import { SingleFile } from "../loading/single-file.js";
+import type { AutoencoderConfig } from "../networks/autoencoder-config.js";
+import type { ClipTextConfig } from "../networks/clip-text-config.js";
+import type { UNetConfig } from "../networks/unet-config.js";
 import { asAutoencoder, asDenoiser, asTextEncoder } from "./networks.js";
 import { Pipeline } from "./pipeline.js";
 
 /** What happens while a model loads. */
 export type LoadEvent =
-	/** A network's files are open and all its weights accounted for. */
-	| { kind: "component"; component: "text_encoder" | "unet" | "vae"; parameters: number; bytes: number }
+	/** A network's files (in the folder `component`) are open and all its weights accounted for. */
+	| { kind: "component"; component: string; parameters: number; bytes: number }
 	/** Something was assumed, in a sentence for the user. */
 	| { kind: "note"; message: string };
 
@@ -51,7 +54,7 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
 }
 
 /**
- * Loads a text-to-image model. Weights are packed for the device when the first program that reads them is compiled.
+ * Loads a text-to-image model: a path, or the id of one on the Hub (`name[@revision]`) that is in the local cache. Weights are packed for the device when the first program that reads them is compiled.
  *
  * ```ts
  * const pipe = await loadPipeline("models/stable-diffusion-2-1");
@@ -61,20 +64,32 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
  *
  * @throws as `openModel`; GraphError for a device that is not there; the signal's reason when it is aborted
  */
-export async function loadPipeline(path: string, options: LoadPipelineOptions = {}): Promise<Pipeline> {
+export async function loadPipeline(idOrPath: string, options: LoadPipelineOptions = {}): Promise<Pipeline> {
 	const { device: wanted = "auto", signal, onProgress } = options;
 	signal?.throwIfAborted();
 	const device = wanted instanceof Device ? wanted : await openDevice(wanted);
 	const ownsDevice = device !== wanted;
 	let files: ModelFiles | undefined;
 	try {
-		files = await openModel(path, options);
-		const { textEncoder, denoiser, autoencoder } = await loadNetworks(files, signal, onProgress);
-		checkTogether(path, textEncoder, denoiser, autoencoder);
+		files = await openModel(await resolveCached(idOrPath), options);
+		const networks = await loadNetworks(files, signal, onProgress);
+		checkTogether(files.path, networks);
+		const { text, unet, vae, tokenizer } = networks;
 		const scheduler = await files.scheduler();
+		const fingerprint = await fingerprintWeights(device, text.weights);
 		signal?.throwIfAborted();
 		for (const message of files.notes) onProgress?.({ kind: "note", message });
-		return new Pipeline({ id: path, device, ownsDevice, files, textEncoder, denoiser, autoencoder, scheduler });
+		return new Pipeline({
+			id: idOrPath,
+			device,
+			ownsDevice,
+			files,
+			textEncoder: asTextEncoder(text, tokenizer),
+			denoiser: asDenoiser(unet),
+			autoencoder: asAutoencoder(vae),
+			scheduler,
+			fingerprint,
+		});
 	} catch (error) {
 		files?.dispose();
 		if (ownsDevice) device.dispose();
@@ -82,45 +97,50 @@ export async function loadPipeline(path: string, options: LoadPipelineOptions = 
 	}
 }
 
+interface Networks {
+	tokenizer: Tokenizer;
+	text: Component<ClipTextConfig>;
+	unet: Component<UNetConfig>;
+	vae: Component<AutoencoderConfig>;
+}
+
 async function loadNetworks(
 	files: ModelFiles,
 	signal: AbortSignal | undefined,
 	onProgress: ((event: LoadEvent) => void) | undefined,
-): Promise<{ textEncoder: TextEncoder; denoiser: Denoiser; autoencoder: Autoencoder }> {
-	const tokenizer = await files.tokenizer();
-	signal?.throwIfAborted();
-	const text = await files.load(TEXT_ENCODER);
-	onProgress?.({ kind: "component", component: "text_encoder", ...sizesOf(text.weights) });
-	signal?.throwIfAborted();
-	const unet = await files.load(UNET);
-	onProgress?.({ kind: "component", component: "unet", ...sizesOf(unet.weights) });
-	signal?.throwIfAborted();
-	const vae = await files.load(AUTOENCODER);
-	onProgress?.({ kind: "component", component: "vae", ...sizesOf(vae.weights) });
-
-	const { vocabularySize, maxPositions } = text.config;
-	if (tokenizer.vocabularySize > vocabularySize || tokenizer.length > maxPositions)
-		throw new FormatError(
-			"BAD_TOKENIZER",
-			files.path,
-			`${files.path}: the tokenizer has ${tokenizer.vocabularySize} tokens and texts of ${tokenizer.length}, but the text encoder ${vocabularySize} and ${maxPositions}`,
-		);
-	return { textEncoder: asTextEncoder(text, tokenizer), denoiser: asDenoiser(unet), autoencoder: asAutoencoder(vae) };
-}
-
-function sizesOf({ parameters, bytes }: { parameters: number; bytes: number }) {
-	return { parameters, bytes };
+): Promise<Networks> {
+	const load = async <Config>(kind: ComponentKind<Config>): Promise<Component<Config>> => {
+		signal?.throwIfAborted();
+		const component = await files.load(kind);
+		const { parameters, bytes } = component.weights;
+		onProgress?.({ kind: "component", component: kind.folder, parameters, bytes });
+		return component;
+	};
+	return {
+		tokenizer: await files.tokenizer(),
+		text: await load(TEXT_ENCODER),
+		unet: await load(UNET),
+		vae: await load(AUTOENCODER),
+	};
 }
 
 /** The networks must fit each other. */
-function checkTogether(path: string, text: TextEncoder, denoiser: Denoiser, autoencoder: Autoencoder): void {
+function checkTogether(path: string, { tokenizer, text, unet, vae }: Networks): void {
 	const fail = (problem: string): never => {
 		throw new FormatError("BAD_MODEL", path, `${path}: ${problem}`);
 	};
-	if (text.width !== denoiser.contextWidth)
-		fail(`the text encoder makes features of width ${text.width}, but the UNet reads ${denoiser.contextWidth}`);
-	if (denoiser.latentChannels !== autoencoder.latentChannels)
+	const { vocabularySize, maxPositions, hiddenSize } = text.config;
+	if (tokenizer.vocabularySize > vocabularySize || tokenizer.length > maxPositions)
 		fail(
-			`the UNet reads ${denoiser.latentChannels} channels, but latents have ${autoencoder.latentChannels} (inpainting and depth models are not supported)`,
+			`the tokenizer has ${tokenizer.vocabularySize} tokens and texts of ${tokenizer.length}, but the text encoder ${vocabularySize} and ${maxPositions}`,
 		);
+	if (hiddenSize !== unet.config.contextWidth)
+		fail(`the text encoder makes features of width ${hiddenSize}, but the UNet reads ${unet.config.contextWidth}`);
+	const { inChannels, outChannels } = unet.config;
+	const { latentChannels } = vae.config;
+	if (inChannels !== latentChannels || outChannels !== latentChannels)
+		fail(
+			`the UNet reads ${inChannels} channels and predicts ${outChannels}, but latents have ${latentChannels} (inpainting and depth models are not supported)`,
+		);
+	if (vae.config.inChannels !== 3 || vae.config.outChannels !== 3) fail("the autoencoder is not for RGB pictures");
 }

@@ -13,6 +13,7 @@ import {
 	type InputData,
 	mul,
 	type NoiseSchedule,
+	type Program,
 	readSchedulerConfig,
 	type SchedulerConfig,
 	type SchedulerOverrides,
@@ -43,17 +44,20 @@ export interface PipelineParts {
 	denoiser: Denoiser;
 	autoencoder: Autoencoder;
 	scheduler: { json: unknown; source: string };
+	/** Of the text encoder's weights. */
+	fingerprint: string;
 }
 
 /** Made by `loadPipeline`. Programs are compiled at the first call of each shape and kept. */
 export class Pipeline implements Disposable {
-	readonly id: string;
+	/** Which model it is: as the user named it, and a hash of the text encoder's weights. */
+	readonly identity: { readonly id: string; readonly hash: string };
 	readonly device: Device;
 	readonly textEncoder: TextEncoder;
 	readonly denoiser: Denoiser;
 	readonly autoencoder: Autoencoder;
 	/** The noise that the denoiser was trained with. */
-	readonly schedule: NoiseSchedule;
+	readonly noiseSchedule: NoiseSchedule;
 	/** What had to be assumed about the model, in sentences for the user. */
 	readonly notes: readonly string[];
 	/** Kernel launches of all calls so far. */
@@ -61,18 +65,23 @@ export class Pipeline implements Disposable {
 	private readonly programs = new ProgramCache();
 
 	constructor(private readonly parts: PipelineParts) {
-		this.id = parts.id;
+		this.identity = { id: parts.id, hash: parts.fingerprint };
 		this.device = parts.device;
 		this.textEncoder = parts.textEncoder;
 		this.denoiser = parts.denoiser;
 		this.autoencoder = parts.autoencoder;
 		this.notes = parts.files.notes;
 		// Every sampler shares the file's noise levels.
-		this.schedule = createNoiseSchedule(this.scheduler({ sampler: "ddim" }));
+		this.noiseSchedule = createNoiseSchedule(this.schedulerWith({ sampler: "ddim" }));
 	}
 
-	/** The model's sampler, or another one on its noise levels. @throws ArgumentError or FormatError naming what is not supported */
-	scheduler(overrides: SchedulerOverrides = {}): SchedulerConfig {
+	/** The model's own sampler. @throws FormatError if its file names one that is not supported */
+	get scheduler(): SchedulerConfig {
+		return this.schedulerWith({});
+	}
+
+	/** Another sampler, or other settings, on the model's noise levels. @throws ArgumentError or FormatError naming what is not supported */
+	schedulerWith(overrides: SchedulerOverrides): SchedulerConfig {
 		const { json, source } = this.parts.scheduler;
 		return readSchedulerConfig(json, { overrides, source, latents: true });
 	}
@@ -90,7 +99,7 @@ export class Pipeline implements Disposable {
 			const below = Math.floor(side / multiple) * multiple;
 			const nearest = below > 0 ? `${below} and ${below + multiple}` : `${multiple} and ${2 * multiple}`;
 			throw new ArgumentError(
-				`The ${name} ${side} is not a multiple of ${multiple}, as ${this.id} needs; the nearest are ${nearest}.`,
+				`The ${name} ${side} is not a multiple of ${multiple}, as ${this.identity.id} needs; the nearest are ${nearest}.`,
 			);
 		}
 	}
@@ -205,9 +214,11 @@ export class Pipeline implements Disposable {
 		{ signal }: CallOptions,
 	): Promise<Record<K, Float32Array>> {
 		signal?.throwIfAborted();
-		const program = await this.programs.get(name, () => this.device.compile(build, { name, lessMemory }));
+		const options = signal ? { signal } : {};
+		const program = await this.programs.get(name, () => this.device.compile(build, { name, lessMemory, ...options }));
 		signal?.throwIfAborted();
-		const results = await program.run(inputs, signal ? { signal } : {});
+		if (process.env.DD_CHECK === "1") await checkAgainstReference(name, program, inputs);
+		const results = await program.run(inputs, options);
 		this.launches += program.kernelCalls;
 		for (const [output, data] of Object.entries<ArrayLike<number>>(results)) requireFinite(name, output, data);
 		return results as Record<K, Float32Array>;
@@ -223,6 +234,16 @@ export class Pipeline implements Disposable {
 	[Symbol.dispose](): void {
 		this.dispose();
 	}
+}
+
+/** Names the first op whose result is off; far slower than a run. */
+async function checkAgainstReference(
+	name: string,
+	program: Program,
+	inputs: Readonly<Record<string, InputData>>,
+): Promise<void> {
+	const { first } = await program.check(inputs);
+	if (first) throw new DreamdistError("CHECK_FAILED", `${name}: ${first.op} (${first.value}): ${first.reason}`);
 }
 
 function requireFinite(name: string, output: string, data: ArrayLike<number>): void {
