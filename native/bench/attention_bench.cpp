@@ -17,8 +17,8 @@ struct Attention {
 void bench_attention(Bench& b, const Attention& a) {
 	if (!b.has("attention") || !b.has("attention_grad")) return;
 	const int64_t pitch = a.heads * a.width, q_size = a.queries * pitch, k_size = a.keys * pitch;
-	std::vector<float> q = b.normal(a.batches * q_size), k = b.normal(a.batches * k_size), v = b.normal(a.batches * k_size), dout = b.normal(q.size());
-	std::vector<float> o(q.size()), dq(q.size()), dk(k.size()), dv(k.size()), lse(a.batches * a.heads * a.queries);
+	Floats q = b.normal(a.batches * q_size), k = b.normal(a.batches * k_size), v = b.normal(a.batches * k_size), dout = b.normal(q.size());
+	Floats o(q.size()), dq(q.size()), dk(k.size()), dv(k.size()), lse(a.batches * a.heads * a.queries);
 	std::vector<int64_t> ints{a.batches, a.heads, a.queries, a.keys, a.width, a.causal, pitch, pitch, pitch, pitch, q_size, k_size, k_size, q_size};
 	const double scale = 1 / std::sqrt((double)a.width);
 	const double flops = 4.0 * a.batches * a.heads * a.queries * a.keys * a.width * (a.causal ? 0.5 : 1);
@@ -35,8 +35,8 @@ void bench_attention(Bench& b, const Attention& a) {
 void bench_group_norm(Bench& b, const std::string& name, int64_t pictures, int64_t pixels, int64_t c1, int64_t c2) {
 	if (!b.has("group_norm") || !b.has("group_norm_grad")) return;
 	const int64_t C = c1 + c2;
-	std::vector<float> x1 = b.normal(pictures * pixels * c1), x2 = b.normal(pictures * pixels * c2), gamma = b.normal(C), beta = b.normal(C);
-	std::vector<float> dy = b.normal(pictures * pixels * C), y(dy.size()), dx1(x1.size()), dx2(x2.size()), stats(pictures * 64);
+	Floats x1 = b.normal(pictures * pixels * c1), x2 = b.normal(pictures * pixels * c2), gamma = b.normal(C), beta = b.normal(C);
+	Floats dy = b.normal(pictures * pixels * C), y(dy.size()), dx1(x1.size()), dx2(x2.size()), stats(pictures * 64);
 	const std::vector<int64_t> ints{pictures, pixels, c1, c2, 32, 2};
 	const double bytes = 4.0 * dy.size();
 	b.add_memory("group_norm+silu " + name, 2 * bytes,
@@ -62,7 +62,7 @@ BENCH(group_norm) {
 BENCH(layer_norm) {
 	if (!b.has("layer_norm")) return;
 	const int64_t rows = 4096, C = 320;
-	std::vector<float> x = b.normal(rows * C), gamma = b.normal(C), beta = b.normal(C), dy = b.normal(rows * C), y(rows * C), dx(rows * C), stats(rows * 2);
+	Floats x = b.normal(rows * C), gamma = b.normal(C), beta = b.normal(C), dy = b.normal(rows * C), y(rows * C), dx(rows * C), stats(rows * 2);
 	b.add_memory("layer_norm 4096 x 320", 8.0 * rows * C,
 				 b.fastest_call("layer_norm", {operand(x), operand(gamma), operand(beta), operand(y), operand(stats)}, {rows, C}, {1e-5}));
 	b.add_memory("layer_norm 4096 x 320, backward", 12.0 * rows * C,
@@ -71,6 +71,6 @@ BENCH(layer_norm) {
 BENCH(softmax) {
 	if (!b.has("softmax")) return;
 	const int64_t rows = 1024, C = 1000;
-	std::vector<float> x = b.normal(rows * C), y(rows * C);
+	Floats x = b.normal(rows * C), y(rows * C);
 	b.add_memory("softmax 1024 x 1000", 8.0 * rows * C, b.fastest_call("softmax", {operand(x), operand(y)}, {rows, C, 0}));
 }

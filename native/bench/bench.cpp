@@ -89,17 +89,17 @@ double Bench::fastest_call(const char* kernel, std::vector<Operand> operands, st
 	return fastest([&] { info->run(args, team); });
 }
 
-std::vector<uint8_t> Bench::pack(const char* packer, const void* source, DType dtype, std::vector<int64_t> ints) const {
+Aligned<uint8_t> Bench::pack(const char* packer, const void* source, DType dtype, std::vector<int64_t> ints) const {
 	const PackerInfo* info = table.find_packer(packer);
 	if (!info || !info->pack) throw Error(std::string("no packer ") + packer);
-	std::vector<uint8_t> packed(info->bytes(dtype, ints));
+	Aligned<uint8_t> packed(info->bytes(dtype, ints));
 	info->pack(source, dtype, ints, packed.data(), team);
 	return packed;
 }
 
-std::vector<float> Bench::normal(int64_t count) {
+Floats Bench::normal(int64_t count) {
 	std::normal_distribution<float> distribution;
-	std::vector<float> values(count);
+	Floats values(count);
 	for (float& value : values) value = distribution(rng_);
 	return values;
 }
@@ -125,7 +125,7 @@ double Bench::peak_gflops() {
 double Bench::peak_gbps() {
 	if (peak_gbps_ == 0) {
 		constexpr int64_t kBytes = 64 << 20;
-		std::vector<uint8_t> from(kBytes, 1), to(kBytes, 2);
+		Aligned<uint8_t> from(kBytes, 1), to(kBytes, 2);
 		const double seconds = fastest([&] {
 			team.parallel_for(kBytes, 4096, [&](int64_t begin, int64_t end, int) { std::memcpy(to.data() + begin, from.data() + begin, end - begin); });
 		});
@@ -139,8 +139,8 @@ double Bench::matmul_gflops() {
 		matmul_gflops_ = 0;
 		if (has("matmul") && table.find_packer("matmul")->pack) {
 			const int64_t n = 1024;
-			std::vector<float> a = normal(n * n), w = normal(n * n), c(n * n);
-			std::vector<uint8_t> packed = pack("matmul", w.data(), DType::f32, {n, n, 0});
+			Floats a = normal(n * n), w = normal(n * n), c(n * n);
+			Aligned<uint8_t> packed = pack("matmul", w.data(), DType::f32, {n, n, 0});
 			const double seconds = fastest_call("matmul", {operand(a), operand(packed), none(), none(), operand(c), none()},
 												{1, n, n, n, 0, 1, n, n, n, 0, 0, 0, 0, 1, 0, 0}, {1});
 			matmul_gflops_ = 2.0 * n * n * n / seconds / 1e9;

@@ -4,7 +4,9 @@
 // A row's rate is that of its fastest run; its share is of what the machine itself reaches in the same process: a loop of multiply-adds
 // in registers for GFLOP/s, memcpy for GB/s (bytes read plus bytes written).
 #pragma once
+#include <cstdlib>
 #include <functional>
+#include <new>
 #include <optional>
 #include <random>
 #include <string>
@@ -14,6 +16,25 @@
 #include "dreamdist/kernels.h"
 
 namespace dreamdist::bench {
+
+// Cache lines as the engine's arena has them; std::vector alone starts 16 bytes into one.
+template <class T>
+struct LineAligned {
+	using value_type = T;
+	LineAligned() = default;
+	template <class U>
+	LineAligned(const LineAligned<U>&) {}
+	T* allocate(size_t count) {
+		void* p = std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64);
+		if (!p) throw std::bad_alloc();
+		return static_cast<T*>(p);
+	}
+	void deallocate(T* p, size_t) { std::free(p); }
+	bool operator==(const LineAligned&) const { return true; }
+};
+template <class T>
+using Aligned = std::vector<T, LineAligned<T>>;
+using Floats = Aligned<float>;
 
 struct Row {
 	std::string name;
@@ -35,8 +56,8 @@ public:
 	// One kernel call, with scratch of the size it asks for; false where this build has no such kernel.
 	bool has(const char* kernel) const;
 	double fastest_call(const char* kernel, std::vector<Operand> operands, std::vector<int64_t> ints, std::vector<double> floats = {}) const;
-	std::vector<uint8_t> pack(const char* packer, const void* source, DType dtype, std::vector<int64_t> ints) const;
-	std::vector<float> normal(int64_t count);
+	Aligned<uint8_t> pack(const char* packer, const void* source, DType dtype, std::vector<int64_t> ints) const;
+	Floats normal(int64_t count);
 
 	Row& add_compute(std::string name, double flops, double seconds);
 	Row& add_memory(std::string name, double bytes, double seconds);
@@ -62,8 +83,8 @@ struct Register {
 	static ::dreamdist::bench::Register register_##name(#name, name); \
 	static void name(::dreamdist::bench::Bench& b)
 
-inline Operand operand(std::vector<float>& v) { return {v.empty() ? nullptr : v.data(), DType::f32}; }
-inline Operand operand(std::vector<uint8_t>& v, DType dtype = DType::f32) { return {v.data(), dtype}; }
+inline Operand operand(Floats& v) { return {v.empty() ? nullptr : v.data(), DType::f32}; }
+inline Operand operand(Aligned<uint8_t>& v, DType dtype = DType::f32) { return {v.data(), dtype}; }
 inline Operand none() { return {}; }
 
 }  // namespace dreamdist::bench

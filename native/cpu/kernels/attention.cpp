@@ -16,11 +16,11 @@ namespace dreamdist::cpu::DD_ISA {
 namespace {
 
 // Keys per block: K and V panels of about 128 KiB each. Queries per task: enough that packing the panels is a few per cent of the work.
-int64_t key_block(int64_t width) { return most(2 * kTileCols, least(512, 32768 / width) / kTileCols * kTileCols); }
+int64_t key_block(int64_t width) { return max_of(2 * kTileCols, min_of(512, 32768 / width) / kTileCols * kTileCols); }
 int64_t query_block(const AttentionShape& s, int threads) {
 	const int64_t best = (s.width <= 128 ? 448 : 224) / kTileRows * kTileRows;
 	const int64_t spread = s.batches * s.heads * s.queries / (3 * (int64_t)threads);  // at least three tasks per thread where there is work for it
-	const int64_t rows = most(4 * kTileRows, least(best, spread));
+	const int64_t rows = max_of(4 * kTileRows, min_of(best, spread));
 	const int64_t blocks = (s.queries + rows - 1) / rows;
 	return round_up((s.queries + blocks - 1) / blocks, kTileRows);
 }
@@ -29,8 +29,8 @@ struct Workspace {
 	float *q, *o, *k, *v, *scores, *shift, *sum;
 	int64_t bytes;
 	Workspace(float* base, int64_t query_rows, int64_t key_rows, int64_t width) {
-		Carver carver{base};
-		const int64_t padded = round_up(width, kTileCols);
+		ScratchPieces carver{base};
+		const int64_t padded = round_up(width, kLanes);
 		q = carver.take(query_rows * width);
 		o = carver.take(query_rows * padded);
 		k = carver.take(key_rows * width);
@@ -51,9 +51,14 @@ float probabilities(float* row, int64_t visible, int64_t columns, float c, bool 
 	if (visible > 0) {
 		constexpr float kNone = -__builtin_inff();
 		const PartRegister rest{visible - whole};
-		vf best = rest.n ? rest.keep(load(row + whole), kNone) : load(row);
-		for (int64_t j = 0; j < whole; j += kLanes) best = vmax(best, load(row + j));
-		const float here = c * max_of(best), before = shift;
+		vf best[4] = {rest.n ? rest.keep(load(row + whole), kNone) : load(row)};
+		best[1] = best[2] = best[3] = best[0];
+		int64_t at = 0;
+		for (; at + 4 * kLanes <= whole; at += 4 * kLanes)
+#pragma GCC unroll 4
+			for (int i = 0; i < 4; i++) best[i] = vmax(best[i], load(row + at + i * kLanes));
+		for (; at < whole; at += kLanes) best[0] = vmax(best[0], load(row + at));
+		const float here = c * max_of(vmax(vmax(best[0], best[1]), vmax(best[2], best[3]))), before = shift;
 		const float now = first || here > before ? here : before;
 		const vf scale = set1(c), offset = set1(-now);
 		vf total = zero();
@@ -85,36 +90,33 @@ void attention(const KernelArgs& args, ThreadTeam& team) {
 	// The sign of the scale goes into the copy of q, so that the largest score is always the largest exponent.
 	const double scale = args.floats[0];
 	const float sign = scale < 0 ? -1.0f : 1.0f, c = (float)(std::fabs(scale) / kLn2);
-	const int64_t width = s.width, padded = round_up(width, kTileCols), key_rows = key_block(width), query_rows = query_block(s, team.size());
+	const int64_t width = s.width, padded = round_up(width, kLanes), key_rows = key_block(width), query_rows = query_block(s, team.size());
 	const int64_t blocks = (s.queries + query_rows - 1) / query_rows;
 
 	team.parallel_dynamic(s.batches * s.heads * blocks, [&](int64_t task, int thread) {
 		const int64_t bytes = Workspace(nullptr, query_rows, key_rows, width).bytes;
 		const Workspace w(static_cast<float*>(team.scratch(thread, bytes)), query_rows, key_rows, width);
 		const int64_t head = task / blocks, b = head / s.heads, h = head % s.heads;
-		const int64_t q0 = task % blocks * query_rows, rows = least(query_rows, s.queries - q0);
+		const int64_t q0 = task % blocks * query_rows, rows = min_of(query_rows, s.queries - q0);
 		copy_rows(q + b * s.q_batch + q0 * s.q_pitch + h * width, s.q_pitch, rows, width, sign, w.q, width);
 
-		const int64_t reach = s.causal ? least(s.keys, q0 + rows) : s.keys;  // keys that some query of this block sees
+		const int64_t reach = s.causal ? min_of(s.keys, q0 + rows) : s.keys;  // keys that some query of this block sees
 		for (int64_t k0 = 0; k0 < reach; k0 += key_rows) {
-			const int64_t columns = least(key_rows, reach - k0), panels = (columns + kTileCols - 1) / kTileCols;
-			const float* k_rows = k + b * s.k_batch + k0 * s.k_pitch + h * width;
-			for (int64_t p = 0; p < panels; p++)
-				pack_transposed(k_rows + p * kTileCols * s.k_pitch, s.k_pitch, columns - p * kTileCols, width, w.k + p * kTileCols * width, kTileCols, kTileCols);
-			pack_columns(v + b * s.v_batch + k0 * s.v_pitch + h * width, s.v_pitch, columns, width, w.v, key_rows * kTileCols);
+			const int64_t columns = min_of(key_rows, reach - k0);
+			pack_row_panels(k + b * s.k_batch + k0 * s.k_pitch + h * width, s.k_pitch, columns, width, w.k);
+			pack_column_panels(v + b * s.v_batch + k0 * s.v_pitch + h * width, s.v_pitch, columns, width, w.v, key_rows);
 
 			for (int64_t r0 = 0; r0 < rows; r0 += kTileRows) {
-				const int count = (int)least(kTileRows, rows - r0);
-				const int64_t seen = s.causal ? least(columns, q0 + r0 + count - k0) : columns;  // keys that the tile's last query sees
+				const int count = (int)min_of(kTileRows, rows - r0);
+				const int64_t seen = s.causal ? min_of(columns, q0 + r0 + count - k0) : columns;  // keys that the tile's last query sees
 				if (seen <= 0) continue;
-				const TileFn tile = tile_for(count);
 				const float* row[kTileRows];
 				for (int r = 0; r < count; r++) row[r] = w.q + (r0 + r) * width;
-				for (int64_t p = 0; p * kTileCols < seen; p++)
-					tile(width, row, w.k + p * kTileCols * width, w.scores + p * kTileCols, key_rows, false);
+				for (int64_t j = 0; j < seen; j += kTileCols)
+					tile_for(count, panel_width(columns - j))(width, row, w.k + j * width, w.scores + j, key_rows, false);
 				for (int r = 0; r < count; r++) {
 					row[r] = w.scores + r * key_rows;
-					const int64_t visible = s.causal ? most(0, least(columns, q0 + r0 + r + 1 - k0)) : columns;
+					const int64_t visible = s.causal ? max_of(0, min_of(columns, q0 + r0 + r + 1 - k0)) : columns;
 					const float old = probabilities(w.scores + r * key_rows, visible, seen, c, k0 == 0, w.shift[r0 + r], w.sum[r0 + r]);
 					if (k0 > 0 && old != 1) {
 						float* out = w.o + (r0 + r) * padded;
@@ -123,7 +125,7 @@ void attention(const KernelArgs& args, ThreadTeam& team) {
 					}
 				}
 				for (int64_t d = 0; d < padded; d += kTileCols)
-					tile(seen, row, w.v + d * key_rows, w.o + r0 * padded + d, padded, k0 > 0);
+					tile_for(count, panel_width(width - d))(seen, row, w.v + d * key_rows, w.o + r0 * padded + d, padded, k0 > 0);
 			}
 		}
 		for (int64_t r = 0; r < rows; r++)
