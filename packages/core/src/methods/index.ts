@@ -1,4 +1,5 @@
 // Methods that personalise a frozen model.
+export { defaultSize, fitSource, type GeneratedPicture, type GenerateOptions, generate } from "./generate.js";
 export { type CheckpointEvent, Learning, type LearnOptions, type LearnPlan, type LearnResult, learn } from "./learn.js";
 export {
 	LEARN_PRESETS,
@@ -11,6 +12,7 @@ export {
 	readLearnSettings,
 } from "./learn-settings.js";
 export { DivergenceError, Learner, type LearnerState, type LearnStep } from "./learner.js";
+export { checkSize, type PictureRequest, PictureSampler, type PictureSamplerOptions } from "./picture-sampler.js";
 export * from "./pictures/index.js";
 export type { FrozenModel } from "./pipeline.js";
 export * from "./prompts/index.js";

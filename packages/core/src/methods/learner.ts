@@ -3,6 +3,7 @@ import type { InputData, Program } from "../compile/program.js";
 import type { Device } from "../device/device.js";
 import { ArgumentError, DreamdistError } from "../errors.js";
 import { type LearnSettings, learningRateAt } from "./learn-settings.js";
+import { checkSize } from "./picture-sampler.js";
 import { MomentCache, type PictureSet } from "./pictures/picture-set.js";
 import type { FrozenModel } from "./pipeline.js";
 import { PromptDistribution } from "./prompts/distribution.js";
@@ -352,14 +353,7 @@ function badTimesteps(slots: readonly Slot[], errors: ArrayLike<number>): number
 
 /** Latent width and height of the settings' size. */
 function latentSize(model: FrozenModel, settings: LearnSettings): [number, number] {
-	const unit = model.autoencoder.factor * model.denoiser.sizeMultiple;
-	const bad = settings.size.find((side) => side % unit !== 0);
-	if (bad !== undefined) {
-		const below = Math.max(unit, Math.floor(bad / unit) * unit);
-		throw new ArgumentError(
-			`the size ${settings.size.join("×")} does not fit this model, whose sides are multiples of ${unit}; the nearest to ${bad} are ${below} and ${below + unit}`,
-		);
-	}
+	checkSize(model, settings.size);
 	return settings.size.map((side) => side / model.autoencoder.factor) as [number, number];
 }
 

@@ -1,0 +1,107 @@
+// `generate`: pictures from a distribution of prompts, a mix of some, or a text.
+import type { ImageU8 } from "../data/image/image.js";
+import { ArgumentError } from "../errors.js";
+import { type PictureRequest, PictureSampler, type PictureSamplerOptions } from "./picture-sampler.js";
+import type { FrozenModel } from "./pipeline.js";
+import type { PromptSource } from "./prompts/distribution.js";
+import { FeatureDistribution } from "./prompts/feature-distribution.js";
+import { PromptEncoder } from "./prompts/prompt-encoder.js";
+import { checkSeed } from "./prompts/randomness.js";
+
+export interface GenerateOptions extends Omit<PictureSamplerOptions, "size"> {
+	/** Width and height in pixels. Default: what the model was trained at. */
+	readonly size?: readonly [width: number, height: number];
+	/** Pictures. Default 1. */
+	readonly count?: number;
+	/** Pictures per sampled prompt. Default 1: each picture has its own. */
+	readonly perPrompt?: number;
+	/** All pictures have the same ω, so that only what is changed between calls changes. Default false. */
+	readonly fixedOmega?: boolean;
+	/** Default 0. A seed and a picture's number give the same noise and ω whatever the batch and the source. */
+	readonly seed?: number;
+	/** Text to steer away from. Default "". */
+	readonly negative?: string;
+	readonly signal?: AbortSignal;
+	/** Called after each sampling step. */
+	readonly onStep?: (progress: { picture: number; count: number; step: number; steps: number }) => void;
+}
+
+export interface GeneratedPicture {
+	/** 0 … count − 1 */
+	readonly index: number;
+	/** Number of its sampled prompt. */
+	readonly prompt: number;
+	readonly image: ImageU8;
+	/** Features of its prompt, [L, d]. */
+	readonly features: Float32Array;
+}
+
+function checkCount(name: string, value: number): void {
+	if (!Number.isInteger(value) || value < 1)
+		throw new ArgumentError(`${name} must be a whole number from 1 on, not ${value}`);
+}
+
+/** The size a model was trained at. @throws ArgumentError where its configuration does not say */
+export function defaultSize(model: FrozenModel): [number, number] {
+	const { sampleSize } = model.denoiser;
+	if (!sampleSize) throw new ArgumentError("this model does not say at what size it was trained; give one (--size)");
+	return [sampleSize[1] * model.autoencoder.factor, sampleSize[0] * model.autoencoder.factor];
+}
+
+/** The Gaussian that prompts are drawn from; that of a text is the text alone. */
+export async function fitSource(source: PromptSource | string, encoder: PromptEncoder): Promise<FeatureDistribution> {
+	if (typeof source !== "string") return source.fit(encoder);
+	const { length, width } = encoder.textEncoder;
+	const features = await encoder.encodeText(source);
+	return new FeatureDistribution(features, new Float32Array(features.length), length, width);
+}
+
+/**
+ * Generates pictures, each as soon as it is done.
+ *
+ * ```ts
+ * const pipe = await loadPipeline("stabilityai/stable-diffusion-2-1");
+ * const cathedrals = await PromptDistribution.load("run/distribution.safetensors");
+ * for await (const { image, index } of generate(pipe, cathedrals.scale(1.2), { count: 8, seed: 7 }))
+ *   await writePng(`cathedral-${index}.png`, image);
+ * ```
+ */
+export async function* generate(
+	model: FrozenModel,
+	source: PromptSource | string,
+	options: GenerateOptions = {},
+): AsyncGenerator<GeneratedPicture, void, undefined> {
+	const { count = 1, perPrompt = 1, fixedOmega = false, seed = 0, negative = "", batch = 1, signal, onStep } = options;
+	checkCount("count", count);
+	checkCount("perPrompt", perPrompt);
+	checkSeed(seed);
+	const encoder = new PromptEncoder(model.device, model.textEncoder);
+	let sampler: PictureSampler | null = null;
+	try {
+		const fitted = await fitSource(source, encoder);
+		const unconditional = await encoder.encodeText(negative);
+		sampler = await PictureSampler.create(model, { ...options, size: options.size ?? defaultSize(model) }, signal);
+		for (let from = 0; from < count; from += batch) {
+			const requests: (PictureRequest & { prompt: number })[] = [];
+			for (let index = from; index < Math.min(count, from + batch); index++) {
+				const prompt = fixedOmega ? 0 : Math.floor(index / perPrompt);
+				requests.push({
+					features: fitted.sample(seed, prompt),
+					noise: sampler.noise(seed, index),
+					seed,
+					index,
+					prompt,
+				});
+			}
+			const latents = await sampler.latents(requests, unconditional, {
+				...(signal && { signal }),
+				onStep: (step, steps) => onStep?.({ picture: from, count, step, steps }),
+			});
+			for (const [i, { index, prompt, features }] of requests.entries())
+				yield { index, prompt, features, image: await sampler.image(latents[i]!, signal) };
+		}
+	} finally {
+		sampler?.dispose();
+		encoder.dispose();
+	}
+}

@@ -1,0 +1,250 @@
+// From text features to pictures: the sampling loop and the decoder on a device.
+import type { Program } from "../compile/program.js";
+import { f32ToImages } from "../data/image/convert.js";
+import type { ImageU8 } from "../data/image/image.js";
+import type { Tensor } from "../device/tensor.js";
+import { planSampling } from "../diffusion/sampler.js";
+import { coefficientTable, HISTORY_SLOTS, type SamplingPlan, STEP_COEFFICIENTS } from "../diffusion/sampling-plan.js";
+import { samplingStep } from "../diffusion/sampling-step.js";
+import type { SchedulerConfig } from "../diffusion/scheduler-config.js";
+import { ArgumentError } from "../errors.js";
+import { mul } from "../ops/elementwise.js";
+import { philoxNormal } from "../ops/random.js";
+import { reshape } from "../ops/shape.js";
+import type { FrozenModel } from "./pipeline.js";
+import { normals, randomKeys } from "./prompts/randomness.js";
+
+export interface PictureSamplerOptions {
+	/** Width and height in pixels. */
+	readonly size: readonly [width: number, height: number];
+	/** Pictures at once. Default 1. It changes no picture. */
+	readonly batch?: number;
+	/** Default 50. */
+	readonly steps?: number;
+	/** Classifier-free guidance scale; 1 runs without. Default 7.5. */
+	readonly guidance?: number;
+	/** 0 … 1. Default 0. */
+	readonly guidanceRescale?: number;
+	/** DDIM's η. */
+	readonly eta?: number;
+	/** Default: the model's own. */
+	readonly scheduler?: SchedulerConfig;
+}
+
+/** One picture to make. */
+export interface PictureRequest {
+	/** Features of its prompt, [L, d]. */
+	readonly features: Float32Array;
+	/** Unit normal noise to start from, [h, w, C]. */
+	readonly noise: Float32Array;
+	/** Seed and number of the picture, for samplers that add noise. */
+	readonly seed: number;
+	readonly index: number;
+}
+
+interface CallOptions {
+	readonly signal?: AbortSignal;
+	/** Called after each step, counted from 1. */
+	readonly onStep?: (step: number, steps: number) => void;
+}
+
+const LESS_MEMORY = ["smaller pictures (--size)", "fewer at once (--batch 1)", "16-bit weights (--dtype f16 or bf16)"];
+
+/** Samples pictures of one size with one plan. The step is compiled once; everything that varies is its input. */
+export class PictureSampler implements Disposable {
+	private constructor(
+		private readonly model: FrozenModel,
+		/** [h, w, C] */
+		readonly latentShape: readonly [number, number, number],
+		private readonly batch: number,
+		private readonly plan: SamplingPlan,
+		private readonly guidance: { scale: number; rescale: number } | null,
+		private readonly state: { latents: Tensor; history: Tensor[] },
+		private readonly step: Program<"latents">,
+		private readonly decoder: Program<"picture">,
+	) {}
+
+	/** @throws ArgumentError for a size or step count that the model can't take */
+	static async create(
+		model: FrozenModel,
+		options: PictureSamplerOptions,
+		signal?: AbortSignal,
+	): Promise<PictureSampler> {
+		const { device, denoiser, autoencoder, textEncoder } = model;
+		const { size, batch = 1, steps = 50, guidance: scale = 7.5, guidanceRescale: rescale = 0, eta } = options;
+		checkSize(model, size);
+		if (!Number.isInteger(batch) || batch < 1)
+			throw new ArgumentError(`the batch must be a whole number from 1 on, not ${batch}`);
+		if (!Number.isFinite(scale)) throw new ArgumentError(`the guidance must be a number, not ${scale}`);
+		if (!(rescale >= 0 && rescale <= 1))
+			throw new ArgumentError(`the guidance rescale must be from 0 to 1, not ${rescale}`);
+		const plan = planSampling(options.scheduler ?? model.scheduler, { steps, ...(eta !== undefined && { eta }) });
+		const { factor } = autoencoder;
+		const latentShape = [size[1] / factor, size[0] / factor, denoiser.latentChannels] as const;
+		const shape = [batch, ...latentShape];
+		const guided = scale !== 1;
+		const state = {
+			latents: await device.tensor(shape, { name: "latents" }),
+			history: [] as Tensor[],
+		};
+		for (let slot = 0; slot < HISTORY_SLOTS; slot++)
+			state.history.push(await device.tensor(shape, { name: `sampler history ${slot}` }));
+		const compileOptions = { lessMemory: LESS_MEMORY, ...(signal && { signal }) };
+		const rows = guided ? 2 * batch : batch;
+		const step = await device.compile(
+			(graph) => {
+				const contexts = graph.input("contexts", [rows, textEncoder.length, textEncoder.width]);
+				const noise = plan.addsNoise
+					? reshape(
+							philoxNormal(
+								graph.input("noiseKeys", [batch, 4], "i32"),
+								latentShape.reduce((a, b) => a * b),
+							),
+							shape,
+						)
+					: null;
+				const predict = (input: Parameters<typeof denoiser.predict>[0], timesteps: typeof input) =>
+					denoiser.predict(input, timesteps, contexts);
+				return { latents: samplingStep(graph, state, { predict, guided, noise }) };
+			},
+			{ name: "sampling step", ...compileOptions },
+		);
+		const decoder = await device.compile(
+			(graph) => {
+				const latents = graph.input("latents", [1, ...latentShape]);
+				return { picture: autoencoder.decode(mul(latents, 1 / autoencoder.scale)) };
+			},
+			{ name: "picture decoder", ...compileOptions },
+		);
+		return new PictureSampler(
+			model,
+			latentShape,
+			batch,
+			plan,
+			guided ? { scale, rescale } : null,
+			state,
+			step,
+			decoder,
+		);
+	}
+
+	/** Steps of the plan: calls of the denoiser. */
+	get steps(): number {
+		return this.plan.steps.length;
+	}
+
+	/** Bytes that a step needs in all. */
+	get plannedBytes(): number {
+		return Math.max(this.step.memory.peak, this.decoder.memory.peak);
+	}
+
+	/** The noise that picture `index` of a seed starts from, [h, w, C]. */
+	noise(seed: number, index: number): Float32Array {
+		return normals(
+			seed,
+			"pictureNoise",
+			0,
+			index,
+			this.latentShape.reduce((a, b) => a * b),
+		);
+	}
+
+	/**
+	 * Samples up to `batch` pictures.
+	 *
+	 * @param unconditional features of the negative prompt, [L, d]; read with guidance only
+	 * @returns each one's latents [h, w, C], as the denoiser reads them
+	 */
+	async latents(
+		requests: readonly PictureRequest[],
+		unconditional: Float32Array,
+		options: CallOptions = {},
+	): Promise<Float32Array[]> {
+		const { batch, guidance } = this;
+		if (requests.length < 1 || requests.length > batch)
+			throw new ArgumentError(`${requests.length} pictures do not fit a batch of ${batch}`);
+		// A last partial batch is filled up with copies of its first picture.
+		const rows = Array.from({ length: batch }, (_, i) => requests[i] ?? requests[0]!);
+		const contexts = concatenate([
+			...(guidance ? rows.map(() => unconditional) : []),
+			...rows.map((row) => row.features),
+		]);
+		await this.state.latents.write(concatenate(rows.map((row) => row.noise)).map((x) => x * this.plan.initNoiseSigma));
+		for (const slot of this.state.history) await slot.write(new Float32Array(slot.size));
+		const table = coefficientTable(this.plan);
+		let latents: ArrayLike<number> = [];
+		for (let step = 0; step < this.steps; step++) {
+			options.signal?.throwIfAborted();
+			const keys = this.plan.addsNoise && {
+				noiseKeys: concatenateKeys(rows.map(({ seed, index }) => randomKeys(seed, "samplerNoise", step, index, 1))),
+			};
+			const coefficients = table.subarray(step * STEP_COEFFICIENTS.count, (step + 1) * STEP_COEFFICIENTS.count);
+			const result = await this.step.run(
+				{
+					contexts,
+					coefficients,
+					...(guidance && { guidanceScale: guidance.scale, guidanceRescale: guidance.rescale }),
+					...keys,
+				},
+				options.signal ? { signal: options.signal } : {},
+			);
+			latents = result.latents;
+			options.onStep?.(step + 1, this.steps);
+		}
+		const size = this.latentShape.reduce((a, b) => a * b);
+		const all = Float32Array.from(latents);
+		return requests.map((_, i) => all.slice(i * size, (i + 1) * size));
+	}
+
+	/** The decoder's output for latents [h, w, C]: [H, W, 3], in [−1, 1] but for overshoot. */
+	async decode(latents: Float32Array, signal?: AbortSignal): Promise<Float32Array> {
+		const { picture } = await this.decoder.run({ latents }, signal ? { signal } : {});
+		return Float32Array.from(picture);
+	}
+
+	/** The picture of latents. @throws DreamdistError `NON_FINITE` rather than giving a black picture */
+	async image(latents: Float32Array, signal?: AbortSignal): Promise<ImageU8> {
+		const { factor } = this.model.autoencoder;
+		const [h, w] = this.latentShape;
+		return f32ToImages(await this.decode(latents, signal), [1, h * factor, w * factor, 3])[0]!;
+	}
+
+	dispose(): void {
+		this.step.dispose();
+		this.decoder.dispose();
+		for (const tensor of [this.state.latents, ...this.state.history]) tensor.dispose();
+	}
+
+	[Symbol.dispose](): void {
+		this.dispose();
+	}
+}
+
+/** @throws ArgumentError naming the two nearest sides */
+export function checkSize(model: FrozenModel, size: readonly number[]): void {
+	const unit = model.autoencoder.factor * model.denoiser.sizeMultiple;
+	const bad = size.find((side) => !Number.isInteger(side) || side < 1 || side % unit !== 0);
+	if (bad === undefined) return;
+	const below = Math.max(unit, Math.floor(bad / unit) * unit);
+	throw new ArgumentError(
+		`the size ${size.join("×")} does not fit this model, whose sides are multiples of ${unit}; the nearest to ${bad} are ${below} and ${below + unit}`,
+	);
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+	const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+	let at = 0;
+	for (const part of parts) {
+		out.set(part, at);
+		at += part.length;
+	}
+	return out;
+}
+
+function concatenateKeys(parts: readonly Int32Array[]): Int32Array {
+	const out = new Int32Array(parts.length * 4);
+	parts.forEach((part, i) => {
+		out.set(part, i * 4);
+	});
+	return out;
+}
