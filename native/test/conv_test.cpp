@@ -48,18 +48,7 @@ void for_each_product(const Problem& p, Visit visit) {
 					}
 }
 
-// Half-precision filters are summed for the phases of an enlarged input, so their sums must be exact: few significant bits.
-Stored weights(Context& t, const Problem& p) {
-	Stored w(t, p.O * p.channels() * p.kh * p.kw, p.weight);
-	if (p.weight == DType::f32 || p.upsample != 2) return w;
-	for (size_t i = 0; i < w.values.size(); i++) {
-		w.values[i] = (float)t.integer(-8, 8) / 8;
-		uint32_t bits;
-		std::memcpy(&bits, &w.values[i], 4);
-		w.halves[i] = p.weight == DType::bf16 ? (uint16_t)(bits >> 16) : (uint16_t)(bits == 0 ? 0 : (bits >> 16 & 0x8000) | ((bits >> 23 & 255) - 112) << 10 | (bits >> 13 & 0x3ff));
-	}
-	return w;
-}
+Stored weights(Context& t, const Problem& p) { return Stored(t, p.O * p.channels() * p.kh * p.kw, p.weight); }
 
 Operand packed_operand(Context& t, const Problem& p, const Stored& w, std::vector<uint8_t>& bytes) {
 	Operand operand = w.operand();

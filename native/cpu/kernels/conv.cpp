@@ -123,6 +123,9 @@ int64_t plain_bytes(const ConvShape& shape) {
 	return shape.packed ? 0 : Columns{shape.O, false}.padded() * shape.filter().taps() * shape.channels() * 4;
 }
 
+// Taps summed for an enlarged picture are kept in f32: 16 bits would round them once more than the weight as stored.
+DType packed_type(DType stored, bool enlarged) { return enlarged ? DType::f32 : stored; }
+
 // The filter as packed by the packer, or packed now into the call's scratch.
 Packed packed_filter(const ConvShape& shape, const Operand& w, void* scratch, ThreadTeam& team) {
 	const void* data = w.data;
@@ -131,7 +134,7 @@ Packed packed_filter(const ConvShape& shape, const Operand& w, void* scratch, Th
 		conv2d_pack(w.data, w.dtype, ints, scratch, team);
 		data = scratch;
 	}
-	return {data, w.dtype, {shape.O, false}, shape.filter().taps() * shape.channels()};
+	return {data, packed_type(w.dtype, shape.enlarged), {shape.O, false}, shape.filter().taps() * shape.channels()};
 }
 
 }  // namespace
@@ -217,7 +220,7 @@ int64_t conv2d_input_grad_scratch(const KernelArgs& args, int) { return plain_by
 
 int64_t conv2d_packed_bytes(DType type, std::span<const int64_t> ints) {
 	const Filter filter{{ints[2], ints[4] == 2}, {ints[3], ints[4] == 2}};
-	return Columns{ints[0], false}.padded() * filter.taps() * ints[1] * bytes_of(type);
+	return Columns{ints[0], false}.padded() * filter.taps() * ints[1] * bytes_of(packed_type(type, ints[4] == 2));
 }
 
 void conv2d_pack(const void* source, DType type, std::span<const int64_t> ints, void* packed, ThreadTeam& team) {
@@ -225,15 +228,16 @@ void conv2d_pack(const void* source, DType type, std::span<const int64_t> ints, 
 	const Filter filter{{kh, ints[4] == 2}, {kw, ints[4] == 2}};
 	const Columns columns{outputs, false};
 	const int64_t depth = filter.taps() * channels, blocks = ceil_div(channels, kLanes);
-	with_storage(type, [&]<class S>(S) {
+	auto pack = [&]<class S, class T>(S, T) {
 		using Element = typename S::Element;
+		using Target = typename T::Element;
 		// A block of channels at a time keeps both the source rows and the scattered destination lines in cache.
 		team.parallel_for(columns.panels() * blocks, 1, [&](int64_t begin, int64_t end, int) {
 			for (int64_t item = begin; item < end; item++) {
 				const int64_t index = item / blocks, c0 = item % blocks * kLanes, c1 = min_of(c0 + kLanes, channels);
 				const Panel panel = columns.panel(index);
 				const int64_t width = panel.width();
-				Element* to = (Element*)packed + columns.start(index) * depth;
+				Target* to = (Target*)packed + columns.start(index) * depth;
 				for (int64_t j = 0; j < width; j++) {
 					const bool real = j < panel.run[0].columns;
 					int64_t tap = 0;
@@ -247,11 +251,15 @@ void conv2d_pack(const void* source, DType type, std::span<const int64_t> ints, 
 										if (real)
 											for (int64_t r = filter.y.group_begin(py, gy); r < filter.y.group_end(py, gy); r++)
 												for (int64_t s = filter.x.group_begin(px, gx); s < filter.x.group_end(px, gx); s++) sum += S::one(from[r * kw + s]);
-										to[(tap * channels + c) * width + j] = S::from(sum);
+										to[(tap * channels + c) * width + j] = T::from(sum);
 									}
 				}
 			}
 		});
+	};
+	with_storage(type, [&]<class S>(S storage) {
+		if (ints[4] == 2) pack(storage, Storage<DType::f32>{});
+		else pack(storage, storage);
 	});
 }
 

@@ -202,6 +202,9 @@ const attentionOp = defineOp({
 			sample(1, 1, 1, 1, 1),
 			sample(3, 1, 1, random.integer(2, 140), 7),
 			sample(1, 1, 130, 3, 5),
+			// Several blocks of queries and keys.
+			sample(1, 2, 193, 260, 33),
+			sample(1, 1, 150, 150, 40, true),
 		];
 	},
 });

@@ -327,6 +327,8 @@ function convSamples(random: SampleRandom): Sample[] {
 		// ResNet's stem and windows that are not square.
 		sample([1, 15, 11, 3], [o, 3, 7, 7], { stride: [2, 2], padding: [3, 3, 3, 3], activation: "relu" }, [f32(o)]),
 		sample([1, h, w, i], [o, i, 2, 5], { stride: [1, 3], padding: [0, 4, 2, 1], activation: "gelu" }),
+		// Several panels of outputs and channels.
+		sample([1, 11, 13, 65], [70, 65, 3, 3], {}, [f32(70)]),
 		sample([1, 1, 1, 1], [1, 1, 3, 3], { activation: "quickGelu" }, [f32(1), f32(1, 1), f32(1, 1, 1, 1)]),
 	];
 }

@@ -5,7 +5,7 @@ import { formatType, sizeOf, type Type } from "../graph/types.js";
 import { cast } from "./elementwise.js";
 import { cutContents, halvesOf, joinContents, joinedType } from "./halves.js";
 import { checkEps, checkScale } from "./norm.js";
-import { type Contents, defineOp, type Sample } from "./table.js";
+import { type Contents, defineOp, type Op, type Sample } from "./table.js";
 
 export interface GroupNormOptions {
 	groups: number;
@@ -53,6 +53,45 @@ const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 type GroupNormInputs<T> = readonly [x1: T, x2: T | null, weight: T | null, bias: T | null];
 
+/** The gradients, or with `absolute` the sums of the absolute values of their terms. */
+function groupNormGradients([inputs, attributes, types]: Parameters<Op["evaluate"]>, absolute: boolean): Contents[] {
+	const term = absolute ? Math.abs : (value: number) => value;
+	const minus = absolute ? 1 : -1;
+	const [x1, x2, weight, bias, stats, dy] = inputs as readonly [...GroupNormInputs<Contents>, Contents, Contents];
+	const { groups, activation } = attributes as unknown as GroupNormAttributes;
+	const widths = types.inputs.slice(0, x2 ? 2 : 1).map((type) => type!.shape.at(-1)!);
+	const x = joinContents(x1, x2, widths[0]!, widths[1] ?? 0);
+	const d = groupsOf(joinedType(types.inputs[0]!, types.inputs[1]!), groups);
+	const count = (d.pixels * d.channels) / groups;
+	const dx = new Float64Array(x.length);
+	const dweight = new Float64Array(d.channels);
+	const dbias = new Float64Array(d.channels);
+	for (let n = 0; n < d.n; n++)
+		for (let group = 0; group < groups; group++) {
+			const center = stats[2 * (n * groups + group)]!;
+			const scale = stats[2 * (n * groups + group) + 1]!;
+			let total = 0;
+			let along = 0;
+			forEachInGroup(d, n, group, (at, channel) => {
+				const normal = term((x[at]! - center) * scale);
+				const gamma = weight ? weight[channel]! : 1;
+				const u = normal * gamma + (bias ? bias[channel]! : 0);
+				const du = term(activation === "silu" ? dy[at]! * sigmoid(u) * (1 + u * (1 - sigmoid(u))) : dy[at]!);
+				dweight[channel]! += du * normal;
+				dbias[channel]! += du;
+				dx[at] = du * gamma;
+				total += du * gamma;
+				along += du * gamma * normal;
+			});
+			forEachInGroup(d, n, group, (at) => {
+				const normal = term((x[at]! - center) * scale);
+				dx[at] = scale * (dx[at]! + (minus * (total + normal * along)) / count);
+			});
+		}
+	const [dx1, dx2] = cutContents(dx, widths);
+	return [dx1!, dweight, dbias, ...(dx2 ? [dx2] : [])];
+}
+
 const groupNormGradOp = defineOp({
 	name: "groupNormGrad",
 	infer: (inputs) => {
@@ -65,41 +104,8 @@ const groupNormGradOp = defineOp({
 			...(x2 ? [{ shape: x2.shape, dtype: x2.dtype }] : []),
 		];
 	},
-	evaluate: (inputs, attributes, types) => {
-		const [x1, x2, weight, bias, stats, dy] = inputs as readonly [...GroupNormInputs<Contents>, Contents, Contents];
-		const { groups, activation } = attributes as unknown as GroupNormAttributes;
-		const widths = types.inputs.slice(0, x2 ? 2 : 1).map((type) => type!.shape.at(-1)!);
-		const x = joinContents(x1, x2, widths[0]!, widths[1] ?? 0);
-		const d = groupsOf(joinedType(types.inputs[0]!, types.inputs[1]!), groups);
-		const count = (d.pixels * d.channels) / groups;
-		const dx = new Float64Array(x.length);
-		const dweight = new Float64Array(d.channels);
-		const dbias = new Float64Array(d.channels);
-		for (let n = 0; n < d.n; n++)
-			for (let group = 0; group < groups; group++) {
-				const center = stats[2 * (n * groups + group)]!;
-				const scale = stats[2 * (n * groups + group) + 1]!;
-				let total = 0;
-				let along = 0;
-				forEachInGroup(d, n, group, (at, channel) => {
-					const normal = (x[at]! - center) * scale;
-					const gamma = weight ? weight[channel]! : 1;
-					const u = normal * gamma + (bias ? bias[channel]! : 0);
-					const du = activation === "silu" ? dy[at]! * sigmoid(u) * (1 + u * (1 - sigmoid(u))) : dy[at]!;
-					dweight[channel]! += du * normal;
-					dbias[channel]! += du;
-					dx[at] = du * gamma;
-					total += du * gamma;
-					along += du * gamma * normal;
-				});
-				forEachInGroup(d, n, group, (at) => {
-					const normal = (x[at]! - center) * scale;
-					dx[at] = scale * (dx[at]! - total / count - (normal * along) / count);
-				});
-			}
-		const [dx1, dx2] = cutContents(dx, widths);
-		return [dx1!, dweight, dbias, ...(dx2 ? [dx2] : [])];
-	},
+	evaluate: (...given) => groupNormGradients(given, false),
+	magnitude: (...given) => groupNormGradients(given, true),
 	lower: (lowering, node) => {
 		const [x1, x2, weight, bias, stats, dy] = node.inputs as readonly [...GroupNormInputs<Value>, Value, Value];
 		const { groups, eps, activation } = node.attributes as unknown as GroupNormAttributes;
@@ -127,7 +133,6 @@ const groupNormGradOp = defineOp({
 const groupNormOp = defineOp({
 	name: "groupNorm",
 	auxiliaryOutputs: [1],
-	magnitude: "result",
 	infer: (inputs, attributes) => {
 		const [x1, x2, weight, bias] = inputs as GroupNormInputs<Type>;
 		const { groups, eps } = attributes as unknown as GroupNormAttributes;

@@ -4,7 +4,7 @@ import type { Value } from "../graph/graph.js";
 import { formatType, sameShape, sizeOf, type Type } from "../graph/types.js";
 import { add, cast, mul, type Operand, rsqrt, sub } from "./elementwise.js";
 import { mean, sumSquares } from "./reduce.js";
-import { type Contents, defineOp, type Sample } from "./table.js";
+import { type Contents, defineOp, type Op, type Sample } from "./table.js";
 
 /** Throws unless the optional scale or shift is a float vector over the channels. */
 export function checkScale(op: string, what: string, value: Type | null, channels: number): void {
@@ -17,6 +17,37 @@ export function checkEps(op: string, eps: number): void {
 	if (!(eps >= 0)) throw new ShapeError(`${op}: eps must be a number ≥ 0, not ${eps}`);
 }
 
+/** The gradients, or with `absolute` the sums of the absolute values of their terms. */
+function layerNormGradients([inputs, , types]: Parameters<Op["evaluate"]>, absolute: boolean): Contents[] {
+	const term = absolute ? Math.abs : (value: number) => value;
+	const minus = absolute ? 1 : -1;
+	const [x, weight, stats, dy] = inputs as readonly [Contents, Contents | null, Contents, Contents];
+	const channels = types.inputs[0]!.shape.at(-1)!;
+	const dx = new Float64Array(x.length);
+	const dweight = new Float64Array(channels);
+	const dbias = new Float64Array(channels);
+	for (let row = 0; row * channels < x.length; row++) {
+		const [center, scale] = [stats[2 * row]!, stats[2 * row + 1]!];
+		let total = 0;
+		let along = 0;
+		for (let k = 0; k < channels; k++) {
+			const at = row * channels + k;
+			const normal = term((x[at]! - center) * scale);
+			const g = dy[at]! * (weight ? weight[k]! : 1);
+			dweight[k]! += dy[at]! * normal;
+			dbias[k]! += dy[at]!;
+			total += g;
+			along += g * normal;
+		}
+		for (let k = 0; k < channels; k++) {
+			const at = row * channels + k;
+			const normal = term((x[at]! - center) * scale);
+			dx[at] = scale * (dy[at]! * (weight ? weight[k]! : 1) + (minus * (total + normal * along)) / channels);
+		}
+	}
+	return [dx, dweight, dbias];
+}
+
 const layerNormGradOp = defineOp({
 	name: "layerNormGrad",
 	infer: (inputs) => {
@@ -24,33 +55,8 @@ const layerNormGradOp = defineOp({
 		const channels = { shape: x.shape.slice(-1), dtype: weight?.dtype ?? "f32" };
 		return [{ shape: x.shape, dtype: x.dtype }, channels, channels];
 	},
-	evaluate: (inputs, _attributes, types) => {
-		const [x, weight, stats, dy] = inputs as readonly [Contents, Contents | null, Contents, Contents];
-		const channels = types.inputs[0]!.shape.at(-1)!;
-		const dx = new Float64Array(x.length);
-		const dweight = new Float64Array(channels);
-		const dbias = new Float64Array(channels);
-		for (let row = 0; row * channels < x.length; row++) {
-			const [center, scale] = [stats[2 * row]!, stats[2 * row + 1]!];
-			let total = 0;
-			let along = 0;
-			for (let k = 0; k < channels; k++) {
-				const at = row * channels + k;
-				const normal = (x[at]! - center) * scale;
-				const g = dy[at]! * (weight ? weight[k]! : 1);
-				dweight[k]! += dy[at]! * normal;
-				dbias[k]! += dy[at]!;
-				total += g;
-				along += g * normal;
-			}
-			for (let k = 0; k < channels; k++) {
-				const at = row * channels + k;
-				const normal = (x[at]! - center) * scale;
-				dx[at] = scale * (dy[at]! * (weight ? weight[k]! : 1) - total / channels - (normal * along) / channels);
-			}
-		}
-		return [dx, dweight, dbias];
-	},
+	evaluate: (...given) => layerNormGradients(given, false),
+	magnitude: (...given) => layerNormGradients(given, true),
 	lower: (lowering, node) => {
 		const [x, weight, stats, dy] = node.inputs as readonly [Value, Value | null, Value, Value];
 		const channels = x.shape.at(-1)!;
@@ -70,7 +76,6 @@ const layerNormGradOp = defineOp({
 const layerNormOp = defineOp({
 	name: "layerNorm",
 	auxiliaryOutputs: [1],
-	magnitude: "result",
 	infer: (inputs, attributes) => {
 		const [x, weight, bias] = inputs as readonly [Type, Type | null, Type | null];
 		if (x.shape.length < 1 || x.dtype === "i32")

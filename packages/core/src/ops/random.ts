@@ -57,7 +57,6 @@ function draw(words: readonly [number, number, number, number], kind: Kind): num
 
 const randomOp = defineOp({
 	name: "random",
-	magnitude: "result",
 	infer: (inputs, attributes) => {
 		const key = inputs[0] as Type;
 		const { kind, n } = attributes as { kind: Kind; n: number };

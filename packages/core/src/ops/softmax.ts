@@ -36,7 +36,6 @@ const softmaxGradOp = defineOp({
 
 const softmaxOp = defineOp({
 	name: "softmax",
-	magnitude: "result",
 	infer: (inputs, attributes) => {
 		const x = inputs[0]!;
 		const name = attributes.log ? "logSoftmax" : "softmax";

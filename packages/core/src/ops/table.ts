@@ -67,10 +67,10 @@ export interface Op {
 	/** Bound of the f32 test relative to the op on absolute values; default DESIGN's 1e-5. */
 	readonly bound?: number;
 	/**
-	 * The magnitude the bound is relative to, if "the op on absolute values" is not meaningful (normalisations):
-	 * default evaluates the op on |inputs|.
+	 * How large the terms are that each output is summed from, for the bound of the tests. Absent: the op on absolute values; a function
+	 * of its own where the op subtracts what nearly cancels (gradients of norms). The inputs it is given are not negative.
 	 */
-	readonly magnitude?: "absolute inputs" | "result";
+	readonly magnitude?: Op["evaluate"];
 }
 
 /** A strided window on contiguous storage; offset and strides in elements. */

@@ -43,9 +43,9 @@ import {
 	variance,
 } from "../../src/index.js";
 import { nodesBehind } from "../../src/interpret/interpreter.js";
-import { distance, evaluate, normals, Random } from "./support.js";
+import { distance, evaluate, normals, seeded } from "./support.js";
 
-const random = new Random("formulas");
+const random = seeded("formulas");
 
 describe("conv2d", () => {
 	it("is a cross-correlation over pixels, with bias, channel vector, activation, residual in that order", () => {

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { add, Graph, gradients, interpret, mul, opTable, sum, type Value } from "../../src/index.js";
 import type { Contents, Op, Sample } from "../../src/ops/table.js";
-import { describeSample, drawInputs, Random } from "./support.js";
+import type { TestRandom } from "../random.js";
+import { describeSample, drawInputs, seeded } from "./support.js";
 
 const SEEDS = 2;
 const DIRECTIONS = 2;
@@ -52,7 +53,7 @@ function analytic(op: Op, sample: Sample, inputs: readonly (Contents | null)[], 
 }
 
 /** Compares them along random directions, one input at a time. */
-function check(op: Op, sample: Sample, random: Random): void {
+function check(op: Op, sample: Sample, random: TestRandom): void {
 	const inputs = drawInputs(sample, random);
 	const attributes = sample.attributes ?? {};
 	const outputTypes = op.infer(sample.inputs, attributes);
@@ -69,7 +70,7 @@ function check(op: Op, sample: Sample, random: Random): void {
 
 	for (const { input, grad } of analytic(op, sample, inputs, weights)) {
 		for (let d = 0; d < DIRECTIONS; d++) {
-			const direction = Float64Array.from(grad, random.normal);
+			const direction = Float64Array.from(grad, () => random.normal());
 			const moved = (step: number) =>
 				loss(inputs.map((x, i) => (i === input ? x!.map((value, at) => value + step * direction[at]!) : x)));
 			const numeric = (moved(STEP) - moved(-STEP)) / (2 * STEP);
@@ -89,7 +90,7 @@ describe("gradient rules equal central differences", () => {
 		it(op.name, () => {
 			expect(op.samples, `${op.name} has a gradient but no samples`).toBeDefined();
 			for (let seed = 0; seed < SEEDS; seed++) {
-				const random = new Random(`${op.name} ${seed}`);
+				const random = seeded(`${op.name} ${seed}`);
 				for (const sample of op.samples!(random)) check(op, sample, random);
 			}
 		});
@@ -105,7 +106,7 @@ describe("the op table", () => {
 	it("notices a wrong gradient", () => {
 		const exp = opTable().get("exp")!;
 		const wrong: Op = { ...exp, differentiate: (c) => [mul(c.grad(0)!, c.input(0))] };
-		const random = new Random("wrong");
+		const random = seeded("wrong");
 		expect(() => check(wrong, exp.samples!(random)[0]!, random)).toThrow(/input 0 of exp/);
 	});
 });

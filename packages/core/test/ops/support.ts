@@ -2,49 +2,24 @@
 
 import { type DType, sizeOf } from "../../src/graph/types.js";
 import { Graph, interpret, Value } from "../../src/index.js";
-import type { Contents, Op, Sample, SampleRandom } from "../../src/ops/table.js";
+import type { Contents, Op, Sample } from "../../src/ops/table.js";
+import { TestRandom } from "../random.js";
 
-/** A small generator of good quality (Mulberry32), seeded by a string so that cases do not depend on the table's order. */
-export class Random implements SampleRandom {
-	private state: number;
-
-	constructor(seed: string) {
-		this.state = 0x9e3779b9;
-		for (const character of seed) this.state = Math.imul(this.state ^ character.charCodeAt(0), 0x85ebca6b) + 0x1234567;
-	}
-
-	/** Uniform in [0, 1). */
-	uniform(): number {
-		this.state = (this.state + 0x6d2b79f5) | 0;
-		let t = this.state;
-		t = Math.imul(t ^ (t >>> 15), t | 1);
-		t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-		return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-	}
-
-	normal = (): number => Math.sqrt(-2 * Math.log(1 - this.uniform())) * Math.cos(2 * Math.PI * this.uniform());
-
-	/** Both ends included. */
-	integer(low: number, high: number): number {
-		return low + Math.floor(this.uniform() * (high - low + 1));
-	}
-
-	choose<T>(items: readonly T[]): T {
-		return items[this.integer(0, items.length - 1)]!;
-	}
-
-	boolean(): boolean {
-		return this.uniform() < 0.5;
-	}
+/** A generator seeded by a text, so that an op's cases do not depend on its place in the table. */
+export function seeded(text: string): TestRandom {
+	let hash = 0x811c9dc5;
+	for (const character of text) hash = Math.imul(hash ^ character.charCodeAt(0), 0x01000193);
+	return new TestRandom(hash);
 }
 
 /** Contents of a sample's inputs; i32 inputs are whole. */
-export function drawInputs(sample: Sample, random: Random): (Contents | null)[] {
+export function drawInputs(sample: Sample, random: TestRandom): (Contents | null)[] {
+	const normal = () => random.normal();
 	return sample.inputs.map((type, input) => {
 		if (!type) return null;
 		const draw = sample.draw ?? ((_: number, normal: () => number) => normal());
 		return Float64Array.from({ length: sizeOf(type.shape) }, (_, i) => {
-			const value = draw(input, random.normal, i);
+			const value = draw(input, normal, i);
 			return type.dtype === "i32" ? Math.trunc(value) : value;
 		});
 	});
@@ -71,8 +46,8 @@ export function evaluate(
 }
 
 /** Normal numbers for a shape, with the shape: an input of `evaluate`. */
-export function normals(random: Random, ...shape: number[]): readonly [number[], Float64Array] {
-	return [shape, Float64Array.from({ length: sizeOf(shape) }, random.normal)];
+export function normals(random: TestRandom, ...shape: number[]): readonly [number[], Float64Array] {
+	return [shape, Float64Array.from({ length: sizeOf(shape) }, () => random.normal())];
 }
 
 /** Largest difference of two lists of equal length. */
