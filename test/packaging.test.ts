@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { isMusl } from "../packages/native-cuda/src/test-load.js";
+import { isMusl } from "../packages/native-cuda/src/libc.js";
 import { findPnpm } from "../scripts/pnpm.mjs";
 
 const repository = fileURLToPath(new URL("..", import.meta.url));

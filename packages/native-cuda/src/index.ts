@@ -2,6 +2,7 @@
 import { loadAddon } from "./loader.js";
 import type { NativeModule } from "./surface.js";
 
+export { glibcVersion, isMusl } from "./libc.js";
 export {
 	AddonNotFoundError,
 	type BuildRecord,

@@ -3,7 +3,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { isMusl, testLoad } from "./test-load.js";
+import { isMusl } from "./libc.js";
+import { testLoad } from "./test-load.js";
 
 /** The platforms that have a prebuilt package, in the names of @napi-rs/cli. */
 export const PREBUILT_PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu", "darwin-arm64"];

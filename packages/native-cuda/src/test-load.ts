@@ -8,15 +8,6 @@ import { join } from "node:path";
 const LOAD = "try { require(process.argv[1]) } catch (error) { console.error(error.message); process.exit(1) }";
 const TIMEOUT_MS = 60_000;
 
-/** Whether this process runs on musl instead of glibc. */
-export function isMusl(): boolean {
-	if (process.platform !== "linux" || process.report === undefined) return false;
-	// Without this the report looks up the names of every open socket's peer, which can take seconds.
-	Object.assign(process.report, { excludeNetwork: true });
-	const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-	return report.header?.glibcVersionRuntime === undefined;
-}
-
 function userCacheDir(): string | null {
 	const base = process.env.XDG_CACHE_HOME || (homedir() && join(homedir(), ".cache"));
 	return base ? join(base, "dreamdist") : null;

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { AddonNotFoundError, findAddon } from "../src/loader.js";
+import { AddonNotFoundError, findAddon, PREBUILT_PLATFORMS } from "../src/loader.js";
 import { testLoad } from "../src/test-load.js";
 
 const { platform, arch } = process;
@@ -173,4 +173,19 @@ it("finds this machine's own build", () => {
 	const addon = findAddon();
 	expect(addon.path).toContain(join("bin", `${platform}-${arch}`));
 	expect(addon.build?.platform).toBe(platform);
+});
+
+it("names the platforms that a release builds", () => {
+	const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+		napi: { targets: string[] };
+	};
+	const names: Record<string, string> = {
+		"x86_64-unknown-linux-gnu": "linux-x64-gnu",
+		"aarch64-unknown-linux-gnu": "linux-arm64-gnu",
+		"aarch64-apple-darwin": "darwin-arm64",
+	};
+	const platforms = manifest.napi.targets.map((target) => names[target]);
+	expect(platforms).toEqual(PREBUILT_PLATFORMS);
+	const workflow = readFileSync(new URL("../../../.github/workflows/release.yml", import.meta.url), "utf8");
+	for (const platform of platforms) expect(workflow).toContain(`- name: ${platform}\n`);
 });

@@ -6,6 +6,8 @@ import { openDevice } from "@dreamdist/core";
 import {
 	AddonNotFoundError,
 	type BuildRecord,
+	glibcVersion,
+	isMusl,
 	type LoadedAddon,
 	loadAddon,
 	type NativeInfo,
@@ -70,10 +72,9 @@ function systemName(): string {
 }
 
 function libcName(): string | null {
-	if (platform() !== "linux" || process.report === undefined) return null;
-	Object.assign(process.report, { excludeNetwork: true });
-	const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-	return header?.glibcVersionRuntime ? `glibc ${header.glibcVersionRuntime}` : "musl";
+	const glibc = glibcVersion();
+	if (glibc !== null) return `glibc ${glibc}`;
+	return isMusl() ? "musl" : null;
 }
 
 function tryLoad(): { addon: LoadedAddon; info: NativeInfo } | { error: string } {
