@@ -1,6 +1,6 @@
 // Methods that personalise a frozen model.
 export { defaultSize, fitSource, type GeneratedPicture, type GenerateOptions, generate } from "./generate.js";
-export { type CheckpointEvent, Learning, type LearnOptions, type LearnPlan, type LearnResult, learn } from "./learn.js";
+export { Learning, type LearnOptions, type LearnPlan, type LearnResult, learn } from "./learn.js";
 export {
 	LEARN_PRESETS,
 	LEARNING_RATE_SCHEDULES,

@@ -1,5 +1,5 @@
 // `learn`: a distribution of prompts from pictures.
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { ArgumentError } from "../errors.js";
 import { type LearnSettings, type LearnSettingsInput, readLearnSettings } from "./learn-settings.js";
 import { Learner, type LearnStep } from "./learner.js";
@@ -7,8 +7,12 @@ import { findPictures } from "./pictures/find-pictures.js";
 import { type PictureReport, PictureSet } from "./pictures/picture-set.js";
 import type { FrozenModel } from "./pipeline.js";
 import type { PromptDistribution } from "./prompts/distribution.js";
+import { inspectDistribution } from "./prompts/inspect.js";
+import { PromptEncoder } from "./prompts/prompt-encoder.js";
+import { writeRunPage } from "./run/page.js";
 import { RunFolder } from "./run/run-folder.js";
 import type { RunRecord } from "./run/run-record.js";
+import { templateWords, writeSampleGrid } from "./run/samples.js";
 
 export interface LearnOptions extends LearnSettingsInput {
 	/** Run folder; without it nothing is written. */
@@ -19,14 +23,16 @@ export interface LearnOptions extends LearnSettingsInput {
 	readonly checkpointEvery?: number;
 	/** Checkpoints to keep; 0 (the default) keeps all. */
 	readonly keep?: number;
+	/** Steps between grids of pictures in `samples/`; 0 (the default): none. Each has a checkpoint. */
+	readonly sampleEvery?: number;
+	/** Texts with "{}" where the learned prompt stands; each is a row of the grids. */
+	readonly validationPrompts?: readonly string[];
 	/** What relative paths are relative to. Default the working directory. */
 	readonly directory?: string;
 	/** Stops after the step in progress, with a checkpoint; iteration then throws the signal's reason. */
 	readonly signal?: AbortSignal;
 	/** Called once when everything is ready for the first step. */
 	readonly onPlan?: (plan: LearnPlan) => void;
-	/** Called at each checkpoint and at the end, when the distribution and its checkpoint are on disk. */
-	readonly onCheckpoint?: (state: CheckpointEvent) => Promise<void>;
 }
 
 /** What is about to happen. */
@@ -41,13 +47,6 @@ export interface LearnPlan {
 	/** Bytes that a step needs in all. */
 	readonly plannedBytes: number;
 	readonly notices: readonly string[];
-}
-
-export interface CheckpointEvent {
-	readonly step: number;
-	readonly distribution: PromptDistribution;
-	readonly run: RunFolder;
-	readonly isLast: boolean;
 }
 
 export interface LearnResult {
@@ -104,22 +103,21 @@ export class Learning implements AsyncIterable<LearnStep> {
 
 	private async prepare() {
 		const {
-			out: _o,
-			resume: _r,
-			checkpointEvery,
-			keep,
+			out: _out,
+			resume: _resume,
+			onPlan: _onPlan,
+			checkpointEvery = 100,
+			keep = 0,
+			sampleEvery = 0,
+			validationPrompts = [],
 			directory,
 			signal,
-			onPlan: _p,
-			onCheckpoint: _c,
 			...rest
 		} = this.options;
-		for (const [name, value, least] of [
-			["checkpointEvery", checkpointEvery ?? 100, 1],
-			["keep", keep ?? 0, 0],
-		] as const)
-			if (!Number.isInteger(value) || value < least)
-				throw new ArgumentError(`${name} must be a whole number from ${least} on, not ${value}`);
+		checkWhole("checkpointEvery", checkpointEvery, 1);
+		checkWhole("keep", keep, 0);
+		checkWhole("sampleEvery", sampleEvery, 0);
+		for (const template of validationPrompts) templateWords(template);
 		const settings = readLearnSettings(rest);
 		const { classes, size, crop, flip, filter } = settings;
 		const files = await findPictures(this.images, { classes, ...(directory !== undefined && { directory }) });
@@ -164,7 +162,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 	}
 
 	private async *steps(learner: Learner, run: RunFolder | null): AsyncGenerator<LearnStep, void, undefined> {
-		const { checkpointEvery = 100, signal } = this.options;
+		const { checkpointEvery = 100, sampleEvery = 0, signal } = this.options;
 		const { steps } = learner.settings;
 		let last: LearnStep | null = null;
 		let saved = run?.checkpoint?.step ?? 0;
@@ -173,7 +171,6 @@ export class Learning implements AsyncIterable<LearnStep> {
 			saved = learner.step;
 			const distribution = await learner.distribution();
 			await run.save(await learner.snapshot(), distribution);
-			await this.options.onCheckpoint?.({ step: learner.step, distribution, run, isLast: learner.step >= steps });
 		};
 		let failure: unknown = null;
 		try {
@@ -181,7 +178,9 @@ export class Learning implements AsyncIterable<LearnStep> {
 				signal?.throwIfAborted();
 				last = await learner.next(signal);
 				await run?.appendStep(last);
-				if (last.step % checkpointEvery === 0 || last.step === steps) await save();
+				const samples = sampleEvery > 0 && last.step % sampleEvery === 0;
+				if (samples || last.step % checkpointEvery === 0 || last.step === steps) await save();
+				if (samples && run) await this.writeSamples(learner, run);
 				yield last;
 			}
 		} catch (error) {
@@ -194,10 +193,42 @@ export class Learning implements AsyncIterable<LearnStep> {
 		const distribution = await learner.distribution();
 		if (run) {
 			await distribution.save(run.paths.distribution);
+			await this.writePage(distribution, run);
 			await run.setStatus("finished");
 		}
 		this.outcome = { distribution, steps: learner.step, last };
 	}
+
+	private async writeSamples(learner: Learner, run: RunFolder): Promise<void> {
+		const { validationPrompts = [], signal } = this.options;
+		const distribution = await learner.distribution();
+		await writeSampleGrid(await run.samplePath(learner.step), this.model, distribution, {
+			size: learner.settings.size,
+			prompts: validationPrompts,
+			...(signal && { signal }),
+		});
+		await this.writePage(distribution, run);
+	}
+
+	private async writePage(distribution: PromptDistribution, run: RunFolder): Promise<void> {
+		const encoder = new PromptEncoder(this.model.device, this.model.textEncoder);
+		try {
+			await writeRunPage(run.paths.page, {
+				title: basename(run.folder),
+				distribution,
+				inspection: await inspectDistribution(encoder, distribution),
+				metrics: await run.metrics(),
+				samples: await run.sampleNames(),
+			});
+		} finally {
+			encoder.dispose();
+		}
+	}
+}
+
+function checkWhole(name: string, value: number, least: number): void {
+	if (!Number.isInteger(value) || value < least)
+		throw new ArgumentError(`${name} must be a whole number from ${least} on, not ${value}`);
 }
 
 /**

@@ -5,7 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
 	checkWeights,
 	FeatureDistribution,
+	inspectDistribution,
 	mixFeatures,
+	nearestWords,
 	openSafetensors,
 	PromptDistribution,
 	PromptEncoder,
@@ -217,5 +219,45 @@ describe("mixed distributions", () => {
 		fitted.std.forEach((value, i) => {
 			expect(value).toBeCloseTo(Math.SQRT1_2 * 2 * alone.std[i]!, 5);
 		});
+	});
+});
+
+describe("an inspected distribution", () => {
+	it("names the nearest words, where prompts differ, and how they lie to each other", async () => {
+		const encoder = newEncoder();
+		// Prompts whose vectors are words' embeddings, moved a little.
+		const words = await nearestWords(encoder, new Float32Array(WIDTH));
+		expect(words).toHaveLength(1);
+		const table = await encoder.device.compile((graph) => ({
+			rows: tinyTextEncoder.embed(graph.input("ids", [2], "i32")),
+		}));
+		const { rows } = await table.run({ ids: [6, 5] });
+		const tokens = new Float32Array(K * M * WIDTH);
+		for (let k = 0; k < K; k++)
+			tokens.set(
+				rows.map((value) => value + 0.01 * (k - 1)),
+				k * M * WIDTH,
+			);
+		const source = PromptDistribution.of({
+			tokens,
+			shape: [1, K, M, WIDTH],
+			classes: null,
+			words: { prefix: "a photo", suffix: "", classPosition: "end" },
+			baseModel: null,
+			settings: {},
+		});
+		const seen = await inspectDistribution(encoder, source);
+		for (const prompt of seen.words) expect(prompt.map(({ word }) => word)).toEqual(["dog", "church"]);
+		expect(seen.meanWords.map(({ word }) => word)).toEqual(["dog", "church"]);
+		expect(seen.meanWords[0]!.distance).toBeCloseTo(0, 3);
+		expect(seen.words[0]![0]!.distance).toBeCloseTo(0.01 * Math.sqrt(WIDTH), 5);
+		expect(seen.positionStd.map((value) => value > 0)).toEqual([
+			false,
+			false,
+			false,
+			...new Array(LENGTH - 3).fill(true),
+		]);
+		expect(seen.cosines.map((row, i) => row[i])).toEqual([1, 1, 1].map((one) => expect.closeTo(one, 6)));
+		expect(seen.cosines[0]![2]).toBeCloseTo(seen.cosines[2]![0]!, 10);
 	});
 });

@@ -12,6 +12,8 @@ import {
 	learn,
 	openDevice,
 	PromptDistribution,
+	readImage,
+	readPngRecipe,
 	readRunRecord,
 	readSchedulerConfig,
 	writePng,
@@ -181,9 +183,28 @@ describe("a run folder", () => {
 		expect((await readdir(out)).sort()).toEqual([
 			"checkpoints",
 			"distribution.safetensors",
+			"index.html",
 			"metrics.jsonl",
 			"run.json",
 		]);
+	});
+
+	it("shows the run on a page, with grids of samples at fixed seeds", async () => {
+		const out = join(folder, "shown & <told>");
+		await run({ out, sampleEvery: 3, validationPrompts: ["a photo of {} at night"], vectors: 1 });
+		expect(await readdir(join(out, "samples"))).toEqual(["step-000003.png", "step-000006.png"]);
+		const grid = await readImage(join(out, "samples", "step-000003.png"));
+		expect(grid.width).toBeGreaterThan(4 * 8);
+		expect(await readPngRecipe(join(out, "samples", "step-000003.png"))).toMatchObject({
+			prompts: ["a photo of {} at night"],
+		});
+		const page = await readFile(join(out, "index.html"), "utf8");
+		expect(page).toContain("<title>shown &#38; &#60;told&#62;</title>");
+		for (const part of ["polyline", 'src="samples/step-000006.png"', "prompt 3", '"seed"'.slice(1, -1), "position 8"])
+			expect(page).toContain(part);
+		// Nothing is fetched from anywhere.
+		expect(page).not.toMatch(/https?:|<script|<link/);
+		await expect(run({ validationPrompts: ["no place"] })).rejects.toThrow(/"no place" must have \{\} once/);
 	});
 
 	for (const classes of [false, true])
@@ -292,8 +313,8 @@ describe("learning on the CPU", () => {
 			const resumed = await run({ ...options, out, resume: true }, tinyModel(tinyDenoiser, device));
 			expect(resumed.steps.map(({ step }) => step)).toEqual([4, 5, 6]);
 			expect(resumed.tokens).toEqual(whole.tokens);
-			// The autoencoder's program and the step's; nothing compiles while steps are taken.
-			expect(device.compilations).toBe(compiled + 2);
+			// The autoencoder's program and the step's, and two for the page; nothing compiles while steps are taken.
+			expect(device.compilations).toBe(compiled + 4);
 			expect(device.memory.state).toBe(0);
 		} finally {
 			device.dispose();

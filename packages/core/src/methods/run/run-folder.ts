@@ -110,6 +110,12 @@ export class RunFolder {
 		return join(this.paths.samples, `${stepName(step)}.png`);
 	}
 
+	/** File names of the samples so far, the oldest first. */
+	async sampleNames(): Promise<string[]> {
+		const names = await readdir(this.paths.samples).catch(() => []);
+		return names.filter((name) => /^step-\d+\.png$/.test(name)).sort();
+	}
+
 	async setStatus(status: RunRecord["status"]): Promise<void> {
 		await this.update({ status });
 	}
