@@ -2,13 +2,12 @@ import { describe, expect, it } from "vitest";
 import {
 	createNoiseSchedule,
 	type FrozenModel,
-	type GenerateOptions,
-	generate,
 	openDevice,
 	PromptDistribution,
 	type PromptSource,
 	readSchedulerConfig,
 } from "../../src/index.js";
+import { type GenerateOptions, generate } from "../../src/methods/generate.js";
 import { TestRandom } from "../random.js";
 import { interpretedDevice } from "./interpreted-device.js";
 import { tinyAutoencoder, tinyDenoiser, tinyTextEncoder, WIDTH } from "./tiny-networks.js";
