@@ -1,9 +1,10 @@
 // One sampling step on the device: model, guidance and sampler in one program whose every varying number is an input.
 import type { Tensor } from "../device/tensor.js";
 import type { Graph, Value } from "../graph/graph.js";
+import type { Shape } from "../graph/types.js";
 import { add, div, maximum, minimum, mul, neg, select, sqrt, sub } from "../ops/elementwise.js";
 import { mean, sumSquares } from "../ops/reduce.js";
-import { broadcastTo, concat, reshape, slice } from "../ops/shape.js";
+import { broadcastTo, reshape, slice } from "../ops/shape.js";
 import { HISTORY_SLOTS, OPERANDS, STEP_COEFFICIENTS } from "./sampling-plan.js";
 
 /** The state of a sampler on a device, kept between steps: latents [B, h, w, C] and HISTORY_SLOTS more of that shape. */
@@ -13,9 +14,12 @@ export interface DeviceSamplerState {
 }
 
 export interface SamplingStepOptions {
-	/** The model's output for inputs [N, h, w, C] at timesteps [N]; N is B, or 2·B with guidance: first unconditional, then conditional. */
+	/**
+	 * The model's output for inputs [B, h, w, C] at timesteps [B]: one per input, or with guidance two per input, [2·B, h, w, C], the
+	 * unconditional before the conditional (what a `Denoiser` gives for contexts in that order).
+	 */
 	readonly predict: (input: Value, timesteps: Value) => Value;
-	/** Classifier-free guidance: run the model on both halves and mix. Its scale and rescale are inputs. */
+	/** Classifier-free guidance. Its scale and rescale are inputs. */
 	readonly guided: boolean;
 	/** Fresh unit normal noise of the latents' shape, for samplers that add some; null where the plan adds none. */
 	readonly noise: Value | null;
@@ -37,10 +41,9 @@ export function samplingStep(graph: Graph, state: DeviceSamplerState, options: S
 	const batch = latents.shape[0]!;
 
 	const input = mul(latents, scalar(STEP_COEFFICIENTS.inputScale));
-	const copies = options.guided ? 2 : 1;
-	const timesteps = broadcastTo(slice(coefficients, 0, STEP_COEFFICIENTS.timestep, 1), [copies * batch]);
-	const predicted = options.predict(options.guided ? concat([input, input], 0) : input, timesteps);
-	const output = options.guided ? guide(graph, predicted, batch) : predicted;
+	const timesteps = broadcastTo(slice(coefficients, 0, STEP_COEFFICIENTS.timestep, 1), [batch]);
+	const predicted = options.predict(input, timesteps);
+	const output = options.guided ? guide(graph, predicted, latents.shape) : predicted;
 
 	const limit = scalar(STEP_COEFFICIENTS.estimateLimit);
 	const raw = add(
@@ -60,11 +63,12 @@ export function samplingStep(graph: Graph, state: DeviceSamplerState, options: S
 }
 
 /** u + g (c − u), brought back towards the conditional output's spread by `guidanceRescale` (Lin et al. 2023, §3.4). */
-function guide(graph: Graph, predicted: Value, batch: number): Value {
+function guide(graph: Graph, predicted: Value, shape: Shape): Value {
 	const scale = graph.input("guidanceScale");
 	const rescale = graph.input("guidanceRescale");
-	const unconditional = slice(predicted, 0, 0, batch);
-	const conditional = slice(predicted, 0, batch, batch);
+	const pairs = reshape(predicted, [shape[0]!, 2, ...shape.slice(1)]);
+	const unconditional = reshape(slice(pairs, 1, 0, 1), shape);
+	const conditional = reshape(slice(pairs, 1, 1, 1), shape);
 	const guided = add(unconditional, mul(sub(conditional, unconditional), scale));
 	const spreadOf = (x: Value): Value => {
 		const axes = x.shape.map((_, i) => i).slice(1);

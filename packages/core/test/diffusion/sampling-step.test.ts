@@ -46,12 +46,14 @@ describe("samplingStep", () => {
 							guided,
 							noise: fresh,
 							predict: (x, t) => {
-								const n = x.shape[0]!;
-								const phase = graph.constant(
-									Array.from({ length: n }, (_, i) => (guided && i < n / 2 ? 0.7 : 1.3)),
-									[n, 1, 1, 1],
+								const at = (phase: number) =>
+									dd.sin(dd.add(dd.mul(x, phase), dd.mul(dd.reshape(t, [SHAPE[0]!, 1, 1, 1]), 1e-3)));
+								if (!guided) return at(1.3);
+								const pairs = dd.concat(
+									[0.7, 1.3].map((phase) => dd.reshape(at(phase), [SHAPE[0]!, 1, ...SHAPE.slice(1)])),
+									1,
 								);
-								return dd.sin(dd.add(dd.mul(x, phase), dd.mul(dd.reshape(t, [n, 1, 1, 1]), 1e-3)));
+								return dd.reshape(pairs, [2 * SHAPE[0]!, ...SHAPE.slice(1)]);
 							},
 						},
 					);
