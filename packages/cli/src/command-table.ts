@@ -21,6 +21,11 @@ export const commandTable: readonly CommandRow[] = [
 		load: async () => (await import("./commands/native.js")).default,
 	},
 	{
+		name: "generate",
+		summary: "make pictures from a prompt",
+		load: async () => (await import("./commands/generate.js")).default,
+	},
+	{
 		name: "pull",
 		summary: "fetch a model from the Hugging Face Hub into its cache on this machine",
 		load: async () => (await import("./commands/pull.js")).default,

@@ -1,5 +1,7 @@
 // Whose folder a relative path is relative to.
+import { access, constants, mkdir } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { CommandError } from "./errors.js";
 
 /**
  * The folder the user was in. Package managers run a script (`pnpm dd …`) in the package's folder and say in INIT_CWD where
@@ -17,4 +19,28 @@ export function callerDirectory(
 /** An absolute path for a path that the user wrote. */
 export function userPath(path: string, directory: string): string {
 	return resolve(directory, path);
+}
+
+/** Makes a folder, with those above it, and sees that files can be written there. @throws CommandError in a sentence */
+export async function writableFolder(path: string): Promise<void> {
+	try {
+		await makeFolder(path);
+		await access(path, constants.W_OK);
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		throw new CommandError(`The folder ${path} can't be written to (${code}); choose another with --out.`);
+	}
+}
+
+/** Folder by folder: Node's own recursive mkdir never returns for a path below /proc. */
+async function makeFolder(path: string): Promise<void> {
+	try {
+		await mkdir(path);
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		if (code === "EEXIST") return;
+		if (code !== "ENOENT" || dirname(path) === path || path.startsWith("/proc/")) throw error;
+		await makeFolder(dirname(path));
+		await mkdir(path);
+	}
 }

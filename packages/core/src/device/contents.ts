@@ -1,8 +1,8 @@
 // Contents of frozen weights on the host, for the interpreter.
 import { DTYPE_CODES } from "@dreamdist/native-cuda";
 import { frozenOf, type Node } from "../graph/graph.js";
-import type { Device } from "./device.js";
 import { sizeOf } from "../graph/types.js";
+import type { Device } from "./device.js";
 import { emptyStorage, fromStorage, type HostArray } from "./host.js";
 import type { FrozenTensor } from "./tensor.js";
 

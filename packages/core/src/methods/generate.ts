@@ -1,4 +1,5 @@
 // `generate`: pictures from a distribution of prompts, a mix of some, or a text.
+import type { ProgramMemory } from "../compile/program.js";
 import type { ImageU8 } from "../data/image/image.js";
 import { ArgumentError } from "../errors.js";
 import { type PictureRequest, PictureSampler, type PictureSamplerOptions } from "./picture-sampler.js";
@@ -22,6 +23,8 @@ export interface GenerateOptions extends Omit<PictureSamplerOptions, "size"> {
 	/** Text to steer away from. Default "". */
 	readonly negative?: string;
 	readonly signal?: AbortSignal;
+	/** Told the memory of a sampling step before the first one. */
+	readonly onPlan?: (memory: ProgramMemory) => void;
 	/** Called after each sampling step. */
 	readonly onStep?: (progress: { picture: number; count: number; step: number; steps: number }) => void;
 }
@@ -81,6 +84,7 @@ export async function* generate(
 		const fitted = await fitSource(source, encoder);
 		const unconditional = await encoder.encodeText(negative);
 		sampler = await PictureSampler.create(model, { ...options, size: options.size ?? defaultSize(model) }, signal);
+		options.onPlan?.(sampler.memory);
 		for (let from = 0; from < count; from += batch) {
 			const requests: (PictureRequest & { prompt: number })[] = [];
 			for (let index = from; index < Math.min(count, from + batch); index++) {

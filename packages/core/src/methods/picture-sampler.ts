@@ -1,5 +1,5 @@
 // From text features to pictures: the sampling loop and the decoder on a device.
-import type { Program } from "../compile/program.js";
+import type { Program, ProgramMemory } from "../compile/program.js";
 import { f32ToImages } from "../data/image/convert.js";
 import type { ImageU8 } from "../data/image/image.js";
 import type { Tensor } from "../device/tensor.js";
@@ -7,6 +7,7 @@ import { planSampling } from "../diffusion/sampler.js";
 import { coefficientTable, HISTORY_SLOTS, type SamplingPlan, STEP_COEFFICIENTS } from "../diffusion/sampling-plan.js";
 import { samplingStep } from "../diffusion/sampling-step.js";
 import type { SchedulerConfig } from "../diffusion/scheduler-config.js";
+import { decodeTiled } from "../diffusion/tiled-decode.js";
 import { ArgumentError } from "../errors.js";
 import { mul } from "../ops/elementwise.js";
 import { philoxNormal } from "../ops/random.js";
@@ -29,6 +30,8 @@ export interface PictureSamplerOptions {
 	readonly eta?: number;
 	/** Default: the model's own. */
 	readonly scheduler?: SchedulerConfig;
+	/** Told what the user should know, in sentences. */
+	readonly onNote?: (message: string) => void;
 }
 
 /** One picture to make. */
@@ -61,8 +64,12 @@ export class PictureSampler implements Disposable {
 		private readonly guidance: { scale: number; rescale: number } | null,
 		private readonly state: { latents: Tensor; history: Tensor[] },
 		private readonly step: Program<"latents">,
-		private readonly decoder: Program<"picture">,
+		private readonly onNote: (message: string) => void,
 	) {}
+
+	/** Decoders by latent shape: the whole picture, or tiles of it. */
+	private readonly decoders = new Map<string, Promise<Program<"picture">>>();
+	private tile: number | null = null;
 
 	/** @throws ArgumentError for a size or step count that the model can't take */
 	static async create(
@@ -109,13 +116,6 @@ export class PictureSampler implements Disposable {
 			},
 			{ name: "sampling step", ...compileOptions },
 		);
-		const decoder = await device.compile(
-			(graph) => {
-				const latents = graph.input("latents", [1, ...latentShape]);
-				return { picture: autoencoder.decode(mul(latents, 1 / autoencoder.scale)) };
-			},
-			{ name: "picture decoder", ...compileOptions },
-		);
 		return new PictureSampler(
 			model,
 			latentShape,
@@ -124,7 +124,7 @@ export class PictureSampler implements Disposable {
 			guided ? { scale, rescale } : null,
 			state,
 			step,
-			decoder,
+			options.onNote ?? (() => undefined),
 		);
 	}
 
@@ -133,9 +133,9 @@ export class PictureSampler implements Disposable {
 		return this.plan.steps.length;
 	}
 
-	/** Bytes that a step needs in all. */
-	get plannedBytes(): number {
-		return Math.max(this.step.memory.peak, this.decoder.memory.peak);
+	/** Memory of a sampling step. */
+	get memory(): ProgramMemory {
+		return this.step.memory;
 	}
 
 	/** The noise that picture `index` of a seed starts from, [h, w, C]. */
@@ -165,10 +165,7 @@ export class PictureSampler implements Disposable {
 			throw new ArgumentError(`${requests.length} pictures do not fit a batch of ${batch}`);
 		// A last partial batch is filled up with copies of its first picture.
 		const rows = Array.from({ length: batch }, (_, i) => requests[i] ?? requests[0]!);
-		const contexts = concatenate([
-			...(guidance ? rows.map(() => unconditional) : []),
-			...rows.map((row) => row.features),
-		]);
+		const contexts = concatenate(rows.flatMap(({ features }) => (guidance ? [unconditional, features] : [features])));
 		await this.state.latents.write(concatenate(rows.map((row) => row.noise)).map((x) => x * this.plan.initNoiseSigma));
 		for (const slot of this.state.history) await slot.write(new Float32Array(slot.size));
 		const table = coefficientTable(this.plan);
@@ -196,10 +193,32 @@ export class PictureSampler implements Disposable {
 		return requests.map((_, i) => all.slice(i * size, (i + 1) * size));
 	}
 
-	/** The decoder's output for latents [h, w, C]: [H, W, 3], in [−1, 1] but for overshoot. */
+	/** The decoder's output for latents [h, w, C]: [H, W, 3], in [−1, 1] but for overshoot. In tiles where the whole does not fit. */
 	async decode(latents: Float32Array, signal?: AbortSignal): Promise<Float32Array> {
-		const { picture } = await this.decoder.run({ latents }, signal ? { signal } : {});
-		return Float32Array.from(picture);
+		const { factor } = this.model.autoencoder;
+		const whole = async ({ data, shape }: { data: Float32Array; shape: readonly number[] }) => {
+			const program = await this.decoder(shape);
+			const { picture } = await program.run({ latents: data }, signal ? { signal } : {});
+			return Float32Array.from(picture);
+		};
+		return decodeTiled(whole, factor, { data: latents, shape: [1, ...this.latentShape] }, this.tile, (tile) => {
+			this.tile = tile;
+			this.onNote(`A whole picture does not fit into memory; it is decoded in tiles of ${tile * factor} pixels.`);
+		});
+	}
+
+	private decoder(shape: readonly number[]): Promise<Program<"picture">> {
+		const key = shape.join("×");
+		let decoder = this.decoders.get(key);
+		if (!decoder) {
+			const { device, autoencoder } = this.model;
+			decoder = device.compile(
+				(graph) => ({ picture: autoencoder.decode(mul(graph.input("latents", shape), 1 / autoencoder.scale)) }),
+				{ name: "picture decoder", lessMemory: LESS_MEMORY },
+			);
+			this.decoders.set(key, decoder);
+		}
+		return decoder;
 	}
 
 	/** The picture of latents. @throws DreamdistError `NON_FINITE` rather than giving a black picture */
@@ -211,7 +230,11 @@ export class PictureSampler implements Disposable {
 
 	dispose(): void {
 		this.step.dispose();
-		this.decoder.dispose();
+		for (const decoder of this.decoders.values())
+			decoder.then(
+				(program) => program.dispose(),
+				() => undefined,
+			);
 		for (const tensor of [this.state.latents, ...this.state.history]) tensor.dispose();
 	}
 

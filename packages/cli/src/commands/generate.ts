@@ -1,0 +1,199 @@
+// `dreamdist generate`: text to pictures.
+import { join } from "node:path";
+import type { GeneratedPicture, GenerateOptions, ImageU8, ProgramMemory } from "@dreamdist/core";
+import { type Command, InvalidArgumentError } from "commander";
+import { addExample, parseCount, parseSeed } from "../common-options.js";
+import type { CommandContext, CommandModule } from "../context.js";
+import { UsageError } from "../errors.js";
+import { resolveModel } from "../model-path.js";
+import { userPath, writableFolder } from "../paths.js";
+import { ProgressLine } from "../progress-line.js";
+
+interface GenerateArguments {
+	model?: string;
+	prompt?: string;
+	negative: string;
+	steps: number;
+	guidance: number;
+	guidanceRescale: number;
+	sampler?: string;
+	karras?: boolean;
+	spacing?: string;
+	eta?: number;
+	size?: { width: number; height: number };
+	count: number;
+	batch?: number;
+	seed: number;
+	out: string;
+}
+
+function parseSize(value: string): { width: number; height: number } {
+	const match = /^(\d+)(?:x(\d+))?$/i.exec(value);
+	if (!match)
+		throw new InvalidArgumentError("A size is WIDTHxHEIGHT in pixels, such as 512x768, or one number for a square.");
+	return { width: Number(match[1]), height: Number(match[2] ?? match[1]) };
+}
+
+function parseNumber(value: string): number {
+	const number = Number(value);
+	if (value.trim() !== "" && Number.isFinite(number)) return number;
+	throw new InvalidArgumentError("It must be a number.");
+}
+
+/** At most so many pictures side by side. */
+const SHEET_COLUMNS = 5;
+
+async function writeSheet(path: string, pictures: readonly ImageU8[], title: string): Promise<void> {
+	const { contactSheet, writePng } = await import("@dreamdist/core");
+	const rows: ImageU8[][] = [];
+	for (let i = 0; i < pictures.length; i += SHEET_COLUMNS) rows.push(pictures.slice(i, i + SHEET_COLUMNS));
+	const sheet = await contactSheet(rows, { cellWidth: 256, cellHeight: 256 });
+	await writePng(path, sheet.image, { text: { Title: title } });
+}
+
+const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+
+function describeMemory({ peak, weights, state, arena }: ProgramMemory, limit: number): string {
+	return `Memory planned: ${gib(peak)} (weights ${gib(weights)}, state ${gib(state)}, arena ${gib(arena)}) of ${gib(limit)} that may be used.`;
+}
+
+async function run(context: CommandContext<GenerateArguments>): Promise<number> {
+	const { options, output, signal, directory } = context;
+	if (options.prompt === undefined) throw new UsageError('generate needs a prompt: --prompt "a lighthouse at night"');
+	if (options.model === undefined)
+		throw new UsageError(
+			"generate needs a model: --model FOLDER, a .safetensors file, or the name of a model that `pull` has fetched",
+		);
+	const folder = userPath(options.out, directory);
+	await writableFolder(folder);
+	const [{ generate, SAMPLER_NAMES, TIMESTEP_SPACINGS, writePng }, { loadPipeline }] = await Promise.all([
+		import("@dreamdist/core"),
+		import("@dreamdist/models"),
+	]);
+	const sampler = oneOf("--sampler", options.sampler, SAMPLER_NAMES);
+	const spacing = oneOf("--spacing", options.spacing, TIMESTEP_SPACINGS);
+	const { prompt, steps, guidance, guidanceRescale, negative, seed, count } = options;
+	const line = new ProgressLine(!options.quiet && !options.json, "step");
+	const pipe = await loadPipeline(await resolveModel(options.model, directory), {
+		device: options.device,
+		dtype: options.dtype,
+		signal,
+		onProgress: (event) => {
+			if (event.kind === "note") output.notice(event.message);
+		},
+	});
+	try {
+		output.notice(`${pipe.identity.id} on ${pipe.device}`);
+		const cut = pipe.textEncoder.tokenizer.encode(prompt).truncated;
+		if (cut) output.notice(`The prompt is too long; this was cut off: "${cut}"`);
+		const scheduler = pipe.schedulerWith({
+			...(sampler !== undefined && { sampler }),
+			...(spacing !== undefined && { timestepSpacing: spacing }),
+			...(options.karras && { useKarrasSigmas: true }),
+		});
+		const batch = options.batch ?? Math.min(count, 4);
+		const settings: GenerateOptions = {
+			count,
+			steps,
+			guidance,
+			guidanceRescale,
+			negative,
+			seed,
+			signal,
+			batch,
+			...(options.size && { size: [options.size.width, options.size.height] as const }),
+			...(options.eta !== undefined && { eta: options.eta }),
+			scheduler,
+			onPlan: (memory) => output.notice(describeMemory(memory, pipe.device.memoryLimit)),
+			onNote: (message) => {
+				line.clear();
+				output.notice(message);
+			},
+			onStep: ({ picture, step, steps: perBatch }) => {
+				const batches = Math.ceil(count / batch);
+				line.update(Math.floor(picture / batch) * perBatch + step, batches * perBatch);
+			},
+		};
+		const digits = Math.max(4, String(count - 1).length);
+		const pictures: GeneratedPicture[] = [];
+		const files: string[] = [];
+		for await (const picture of generate(pipe, prompt, settings)) {
+			const file = join(folder, `seed${seed}-${String(picture.index).padStart(digits, "0")}.png`);
+			const recipe = {
+				dreamdist: "generate",
+				model: options.model,
+				prompt,
+				negative,
+				seed,
+				index: picture.index,
+				width: picture.image.width,
+				height: picture.image.height,
+				steps,
+				guidance,
+				guidanceRescale,
+				sampler: scheduler.sampler,
+				...(spacing !== undefined && { spacing }),
+				...(options.karras && { karras: true }),
+				...(options.eta !== undefined && { eta: options.eta }),
+				device: String(pipe.device),
+			};
+			await writePng(file, picture.image, { recipe });
+			files.push(file);
+			pictures.push(picture);
+		}
+		line.clear();
+		const sheet = pictures.length > 1 ? join(folder, `seed${seed}-sheet.png`) : undefined;
+		if (sheet)
+			await writeSheet(
+				sheet,
+				pictures.map(({ image }) => image),
+				prompt,
+			);
+		output.result({ files, ...(sheet && { sheet }) }, () => [...files, ...(sheet ? [sheet] : [])].join("\n"));
+		return 0;
+	} finally {
+		line.clear();
+		pipe.dispose();
+	}
+}
+
+function oneOf<T extends string>(flag: string, value: string | undefined, choices: readonly T[]): T | undefined {
+	const found = choices.find((choice) => choice === value);
+	if (value !== undefined && found === undefined)
+		throw new UsageError(`${flag} ${value} does not exist; choose one of ${choices.join(", ")}`);
+	return found;
+}
+
+const generateCommand: CommandModule = {
+	configure(command: Command) {
+		command
+			.option("--prompt <text>", "what to paint")
+			.option(
+				"--model <model>",
+				"a folder in diffusers' layout, a .safetensors file, or a model from the Hub that was pulled",
+			)
+			.option("--negative <text>", "what to steer away from", "")
+			.option("--steps <n>", "sampling steps", parseCount, 50)
+			.option("--guidance <scale>", "classifier-free guidance; 1 is none", parseNumber, 7.5)
+			.option("--guidance-rescale <phi>", "from 0 (off) to 1: bring the spread back to the unguided", parseNumber, 0)
+			.option(
+				"--sampler <name>",
+				"ddim, ddpm, pndm, euler, euler_ancestral, dpmsolver++2m, dpmsolver++2m_karras or unipc; default: the model's own",
+			)
+			.option("--spacing <name>", "leading, linspace or trailing timesteps")
+			.option("--karras", "Karras' noise levels, for samplers that have them")
+			.option("--eta <eta>", "ddim: noise in every step, from 0 to 1", parseNumber)
+			.option("--size <WxH>", "pixels; default: what the model was trained at", parseSize)
+			.option("--count <n>", "pictures to make", parseCount, 1)
+			.option("--batch <n>", "pictures at once; default: the lesser of --count and 4", parseCount)
+			.option("--seed <n>", "a seed gives the same pictures whatever the batch", parseSeed, 0)
+			.option("--out <folder>", "where the pictures go", "pictures");
+		addExample(
+			command,
+			'generate --model models/stable-diffusion-2-1 --prompt "a lighthouse at night" --count 4 --out lighthouse',
+			"Each picture carries its recipe (read it with `exiftool` or any PNG reader); several also make a contact sheet.",
+		);
+	},
+	run: run as CommandModule["run"],
+};
+export default generateCommand;

@@ -1,0 +1,39 @@
+// One line on a terminal that shows how far something is and when it will be done; plain lines, few of them, elsewhere.
+
+export class ProgressLine {
+	private readonly started = performance.now();
+	private lastPlain = 0;
+	private shown = false;
+
+	constructor(
+		private readonly enabled: boolean,
+		private readonly unit: string,
+		private readonly stream: NodeJS.WriteStream = process.stderr,
+	) {}
+
+	update(done: number, total: number): void {
+		if (!this.enabled) return;
+		const elapsed = (performance.now() - this.started) / 1000;
+		const left = (elapsed / done) * (total - done);
+		const text = `${this.unit} ${done}/${total}, ${format(elapsed / done)} each, ${format(left)} left`;
+		if (this.stream.isTTY) {
+			this.stream.write(`\r\u001b[K${text}`);
+			this.shown = true;
+		} else if (done === total || elapsed - this.lastPlain > 30) {
+			this.lastPlain = elapsed;
+			this.stream.write(`${text}\n`);
+		}
+	}
+
+	/** Takes the line away, so that something else can be printed. */
+	clear(): void {
+		if (this.shown) this.stream.write("\r\u001b[K");
+		this.shown = false;
+	}
+}
+
+function format(seconds: number): string {
+	if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+	if (seconds < 90) return `${seconds.toFixed(1)} s`;
+	return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
