@@ -1,5 +1,6 @@
 // @dreamdist/models: Stable Diffusion's networks, tokenizers and checkpoint loading.
 export * from "./hub/index.js";
+export { INIT_CONFIGS, type InitEvent, type InitModelOptions, initModel } from "./init/init-model.js";
 export { AUTOENCODER, type Component, type ComponentKind, TEXT_ENCODER, UNET } from "./loading/components.js";
 export type { ModelFiles, OpenModelOptions } from "./loading/model-files.js";
 export * from "./networks/index.js";
@@ -7,4 +8,8 @@ export { type LoadEvent, type LoadPipelineOptions, loadPipeline, openModel } fro
 export { type CallOptions, type Numbers, Pipeline } from "./pipeline/pipeline.js";
 export { ProgramCache } from "./pipeline/program-cache.js";
 export * from "./tokenizer/index.js";
-export { formulaWeights } from "./weights/formula.js";
+export { verifyBuiltIn } from "./verify/built-in.js";
+export { type CaseKind, type CaseTensor, VerifyCase, VerifyRunner } from "./verify/case.js";
+export { type CaseResult, type Comparison, relativeError, type VerifyReport } from "./verify/report.js";
+export { MODEL_CASE_KINDS, type VerifyOptions, verifySet } from "./verify/verify-set.js";
+export { formulaWeights, hashedNumber, hashedWeights } from "./weights/formula.js";

@@ -43,16 +43,13 @@ export class SingleFile implements ModelFiles {
 	/**
 	 * Opens the file and finds out which published model it has the form of.
 	 *
+	 * @param configs the networks' configurations, for a model that is none of the published ones
 	 * @throws FormatError if it is none
 	 */
-	static async open(path: string, options: OpenModelOptions = {}): Promise<SingleFile> {
+	static async open(path: string, options: OpenModelOptions = {}, configs?: ModelConfigs): Promise<SingleFile> {
 		const checkpoint = await Checkpoint.open(path, { dtype: options.dtype });
 		try {
-			const family = familyOf(checkpoint, path);
-			const { predictionType, note } = predictionTypeOf(checkpoint, family, path, options);
-			const name: DefaultConfigName = family === "sd15" ? "sd15" : predictionType === "epsilon" ? "sd21-base" : "sd21";
-			const configs: ModelConfigs = DEFAULT_CONFIGS[name];
-			const scheduler = { ...configs.scheduler, prediction_type: predictionType };
+			const found = configs ? { configs, note: null } : recognise(checkpoint, path, options);
 			const unexpected = [...checkpoint.tensors.keys()].filter((tensor) => !isKnown(tensor));
 			if (unexpected.length > 0)
 				throw new FormatError(
@@ -60,7 +57,7 @@ export class SingleFile implements ModelFiles {
 					path,
 					`${path}: ${unexpected.length} tensors belong to no network of Stable Diffusion (${unexpected.slice(0, 8).join(", ")})`,
 				);
-			return new SingleFile(path, checkpoint, { ...configs, scheduler }, options, note ? [note] : []);
+			return new SingleFile(path, checkpoint, found.configs, options, found.note ? [found.note] : []);
 		} catch (error) {
 			checkpoint.dispose();
 			throw error;
@@ -137,6 +134,19 @@ export class SingleFile implements ModelFiles {
 }
 
 type Family = "sd15" | "sd2";
+
+/** The configurations of the published model that a file has the form of, and what had to be assumed. */
+function recognise(
+	checkpoint: Checkpoint,
+	path: string,
+	options: OpenModelOptions,
+): { configs: ModelConfigs; note: string | null } {
+	const family = familyOf(checkpoint, path);
+	const { predictionType, note } = predictionTypeOf(checkpoint, family, path, options);
+	const name: DefaultConfigName = family === "sd15" ? "sd15" : predictionType === "epsilon" ? "sd21-base" : "sd21";
+	const configs: ModelConfigs = DEFAULT_CONFIGS[name];
+	return { configs: { ...configs, scheduler: { ...configs.scheduler, prediction_type: predictionType } }, note };
+}
 
 function familyOf(checkpoint: Checkpoint, path: string): Family {
 	const width = checkpoint.tensors.get(CONTEXT_WEIGHT)?.shape[1];

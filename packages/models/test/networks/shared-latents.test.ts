@@ -105,7 +105,10 @@ describe("latents shared by text features", () => {
 	it("agrees with the float64 interpreter, gradients included", async () => {
 		const program = await device.compile((graph) => {
 			const y = predict(weights.open(graph), 1, 2);
-			const seed = graph.constant(wave(y.size, (n) => Math.sin(n)), y.shape);
+			const seed = graph.constant(
+				wave(y.size, (n) => Math.sin(n)),
+				y.shape,
+			);
 			const grads = gradients(y, [graph.inputs[0]!, graph.inputs[2]!], seed);
 			return { y, latentsGrad: grads[0]!, contextGrad: mul(grads[1]!, 1) };
 		});
@@ -121,8 +124,7 @@ describe("latents shared by text features", () => {
 	});
 
 	it("refuses inputs that do not fit", () => {
-		const attempt = (batch: number, rows: number) => () =>
-			declaredWeights((_, door) => predict(door, batch, rows));
+		const attempt = (batch: number, rows: number) => () => declaredWeights((_, door) => predict(door, batch, rows));
 		expect(attempt(2, 3)).toThrow("text features [a multiple of 2, L, 16]");
 		const wide = { ...config, contextWidth: 32 };
 		expect(() => declaredWeights((_, door) => predict(door, 1, 1, {}, wide))).toThrow("L, 32]");

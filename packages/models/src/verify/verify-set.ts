@@ -1,0 +1,124 @@
+// Runs the cases of a reference set through the project.
+import { join, resolve } from "node:path";
+import { type Device, FormatError, openSafetensors } from "@dreamdist/core";
+import { z } from "zod";
+import { readJsonFile } from "../loading/json-file.js";
+import type { ModelFiles } from "../loading/model-files.js";
+import { openModel } from "../pipeline/load-pipeline.js";
+import { type CaseKind, VerifyCase, VerifyRunner } from "./case.js";
+import { autoencoderCase } from "./kinds/autoencoder.js";
+import { noiseScheduleCase } from "./kinds/noise-schedule.js";
+import { schedulerCase } from "./kinds/scheduler.js";
+import { textEncoderCase } from "./kinds/text-encoder.js";
+import { tokenizerCase } from "./kinds/tokenizer.js";
+import { unetCase } from "./kinds/unet.js";
+import { type CaseResult, failure, judge, summarise, type VerifyReport } from "./report.js";
+
+/** The kinds of cases that this package can check. */
+export const MODEL_CASE_KINDS: Readonly<Record<string, CaseKind>> = {
+	tokenizer: tokenizerCase,
+	text_encoder: textEncoderCase,
+	unet: unetCase,
+	vae: autoencoderCase,
+	noise_schedule: noiseScheduleCase,
+	scheduler: schedulerCase,
+};
+
+export interface VerifyOptions {
+	device: Device;
+	/** Kinds by name; default `MODEL_CASE_KINDS`. */
+	kinds?: Readonly<Record<string, CaseKind>> | undefined;
+	signal?: AbortSignal | undefined;
+	/** Called after each case. */
+	onCase?: ((result: CaseResult) => void) | undefined;
+}
+
+const caseSchema = z.looseObject({
+	name: z.string(),
+	kind: z.string(),
+	file: z.string(),
+	model: z.string().optional(),
+});
+const setSchema = z.looseObject({ model: z.string().optional(), cases: z.array(caseSchema).min(1) });
+
+/**
+ * Verifies every case of a set: a folder with a `cases.json`. A case that can't be run, or whose kind is not known, is a failure with a
+ * message; a set that can't be read at all is an error.
+ *
+ * @throws FileError or FormatError for the set itself; the signal's reason when it is aborted
+ */
+export async function verifySet(folder: string, options: VerifyOptions): Promise<VerifyReport> {
+	const path = join(folder, "cases.json");
+	const parsed = setSchema.safeParse(await readJsonFile(path));
+	if (!parsed.success) {
+		const issue = parsed.error.issues[0]!;
+		throw new FormatError("BAD_SET", path, `${path}: "${issue.path.join(".")}": ${issue.message}`);
+	}
+	const { kinds = MODEL_CASE_KINDS, signal, onCase } = options;
+	const runner = new VerifyRunner(options.device, signal);
+	const models = new Models();
+	const results: CaseResult[] = [];
+	try {
+		for (const one of parsed.data.cases) {
+			signal?.throwIfAborted();
+			const model = one.model ?? parsed.data.model;
+			const openModelOf = () => {
+				if (model === undefined) throw new FormatError("BAD_SET", path, "neither the case nor its set names a model");
+				return models.open(resolve(folder, model));
+			};
+			const result = await verifyCase(one, resolve(folder, one.file), kinds[one.kind], runner, openModelOf);
+			signal?.throwIfAborted();
+			results.push(result);
+			onCase?.(result);
+		}
+	} finally {
+		models.dispose();
+	}
+	return summarise(options.device.toString(), runner.launches, results);
+}
+
+async function verifyCase(
+	attributes: z.infer<typeof caseSchema>,
+	file: string,
+	kind: CaseKind | undefined,
+	runner: VerifyRunner,
+	openModelOf: () => Promise<ModelFiles>,
+): Promise<CaseResult> {
+	const { name, kind: kindName } = attributes;
+	if (!kind) return failure(name, kindName, `cases of the kind "${kindName}" are not known`);
+	try {
+		const tensors = file.endsWith(".safetensors") ? await openSafetensors(file) : null;
+		try {
+			const one = new VerifyCase(file, attributes, runner, openModelOf, tensors);
+			await kind(one);
+			one.requireAllUsed();
+			return judge(name, kindName, one.comparisons);
+		} finally {
+			await tensors?.close();
+		}
+	} catch (error) {
+		return failure(name, kindName, (error as Error).message);
+	}
+}
+
+/** Models that cases share, each opened once. */
+class Models {
+	private readonly opened = new Map<string, Promise<ModelFiles>>();
+
+	open(path: string): Promise<ModelFiles> {
+		let model = this.opened.get(path);
+		if (!model) {
+			model = openModel(path);
+			this.opened.set(path, model);
+		}
+		return model;
+	}
+
+	dispose(): void {
+		for (const model of this.opened.values())
+			model.then(
+				(files) => files.dispose(),
+				() => undefined,
+			);
+	}
+}
