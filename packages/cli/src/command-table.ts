@@ -31,6 +31,16 @@ export const commandTable: readonly CommandRow[] = [
 		load: async () => (await import("./commands/pull.js")).default,
 	},
 	{
+		name: "verify",
+		summary: "compare every part of the engine with reference numbers on this machine",
+		load: async () => (await import("./commands/verify.js")).default,
+	},
+	{
+		name: "init",
+		summary: "write a model folder with random weights, for tests and benchmarks",
+		load: async () => (await import("./commands/init.js")).default,
+	},
+	{
 		name: "demo",
 		summary: "train a small network on the engine (what `npm run demo` shows)",
 		hidden: true,

@@ -2,6 +2,7 @@
 export * from "./hub/index.js";
 export { INIT_CONFIGS, type InitEvent, type InitModelOptions, initModel } from "./init/init-model.js";
 export { AUTOENCODER, type Component, type ComponentKind, TEXT_ENCODER, UNET } from "./loading/components.js";
+export type { DefaultConfigName } from "./loading/default-configs.js";
 export type { ModelFiles, OpenModelOptions } from "./loading/model-files.js";
 export * from "./networks/index.js";
 export { type LoadEvent, type LoadPipelineOptions, loadPipeline, openModel } from "./pipeline/load-pipeline.js";

@@ -18,7 +18,6 @@ export interface GoldenOutput {
 }
 
 export interface GoldenNetwork {
-	readonly name: string;
 	readonly weights: ReturnType<typeof formulaWeights>;
 	readonly inputs: Readonly<Record<string, InputData>>;
 	/** Writes the network; outputs have the channels first. */
@@ -40,7 +39,6 @@ function textEncoder(): GoldenNetwork {
 	});
 	const weights = formulaWeights(textEncoderWeights(config));
 	return {
-		name: "text_encoder",
 		weights,
 		inputs: { ids: [98, 5, 6, 7, 99, ...new Array<number>(11).fill(0)] },
 		build: (graph) => {
@@ -72,7 +70,6 @@ function denoiser(): GoldenNetwork {
 	});
 	const weights = formulaWeights(unetWeights(config));
 	return {
-		name: "unet",
 		weights,
 		inputs: {
 			sample: wave(2 * 4 * 16 * 16, (n) => Math.sin(0.1 * n)),
@@ -108,7 +105,6 @@ function autoencoder(): GoldenNetwork {
 	});
 	const weights = formulaWeights(autoencoderWeights(config));
 	return {
-		name: "vae",
 		weights,
 		inputs: { image: wave(3 * 32 * 32, (n) => Math.sin(0.01 * n)) },
 		build: (graph) => {
@@ -142,7 +138,11 @@ function autoencoder(): GoldenNetwork {
 }
 
 /** Made when asked for: the weights are a few million numbers. */
-export const GOLDEN_NETWORKS: readonly (() => GoldenNetwork)[] = [textEncoder, denoiser, autoencoder];
+export const GOLDEN_NETWORKS: Readonly<Record<string, () => GoldenNetwork>> = {
+	text_encoder: textEncoder,
+	unet: denoiser,
+	vae: autoencoder,
+};
 
 /** ᾱ of Stable Diffusion's schedule, by timestep. */
 export const GOLDEN_ALPHAS: readonly (readonly [timestep: number, value: number])[] = [

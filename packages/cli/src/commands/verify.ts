@@ -1,0 +1,48 @@
+// `dreamdist verify`: proves that a device computes what the reference libraries compute.
+import type { CaseResult } from "@dreamdist/models";
+import type { Command } from "commander";
+import { addExample } from "../common-options.js";
+import type { CommandContext, CommandModule } from "../context.js";
+import { UsageError } from "../errors.js";
+import { userPath } from "../paths.js";
+
+function line({ name, kind, error, bound, pass, message }: CaseResult): string {
+	const numbers = error === null ? "" : `  ${error.toExponential(2)} (at most ${bound.toExponential(0)})`;
+	return `${pass ? "pass" : "FAIL"}  ${name}  [${kind}]${numbers}${message === undefined ? "" : `  ${message}`}`;
+}
+
+async function run({ args, options, output, signal, directory }: CommandContext): Promise<number> {
+	if (options.dtype !== undefined && options.dtype !== "f32")
+		throw new UsageError(`The bounds of a verification are for f32; --dtype ${options.dtype} does not apply.`);
+	const { openDevice } = await import("@dreamdist/core");
+	const { verifyBuiltIn, verifySet } = await import("@dreamdist/models");
+	const device = await openDevice(options.device);
+	try {
+		output.notice(`Verifying ${device}`);
+		const how = { device, signal, onCase: (result: CaseResult) => output.notice(line(result)) };
+		const folder = args[0] === undefined ? undefined : userPath(String(args[0]), directory);
+		const report = folder === undefined ? await verifyBuiltIn(device, how) : await verifySet(folder, how);
+		output.result(report, ({ cases, passed, failed, launches }) =>
+			[
+				...(options.quiet ? cases.filter(({ pass }) => !pass).map(line) : []),
+				`${passed} of ${cases.length} cases pass${failed > 0 ? `, ${failed} fail` : ""} on ${report.device} (${launches} kernel launches).`,
+			].join("\n"),
+		);
+		return report.failed === 0 ? 0 : 1;
+	} finally {
+		device.dispose();
+	}
+}
+
+const verify: CommandModule = {
+	configure(command: Command) {
+		command.argument("[set]", "folder of a reference set; without one, checks that need no files");
+		addExample(
+			command,
+			"verify ../shared/reference/tiny-sd21 --device cpu",
+			"The exit code is 0 only when every case passes. Errors are relative, in the norm of each tensor.",
+		);
+	},
+	run,
+};
+export default verify;
