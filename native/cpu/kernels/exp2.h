@@ -20,8 +20,9 @@ inline vf exp2_flushed(vf x) {
 	p = fma(p, r, set1(2.402224207e-01f));
 	p = fma(p, r, set1(6.931469776e-01f));
 	p = fma(p, r, set1(1.0f));
-	const vi scaled = (vi)p + ((vi)shifted << 23);
-	return (vf)(scaled & ~(x < set1(-100.0f)));
+	typedef uint32_t vu __attribute__((vector_size(DD_LANES * 4)));  // wraps around where the result is not used
+	const vu scaled = (vu)p + ((vu)shifted << 23);
+	return (vf)((vi)scaled & ~(x < set1(-100.0f)));
 }
 
 // 1/x for normal, finite x > 0, to 1 ulp.
