@@ -1,4 +1,4 @@
-// Every function of vector_math.h against float64 on dense sweeps and special values.
+// Every function of vector_math.h and exp2.h against float64 on dense sweeps and special values.
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -40,6 +40,8 @@ struct Function {
 const Function kFunctions[] = {
 	{"exp", [](double x) { return std::exp(x); }, -105, 90, 200},
 	{"log", [](double x) { return std::log(x); }, 0, 4, 3e38},
+	{"exp2_flushed", [](double x) { return x < -100 ? 0 : std::exp2(x); }, -130, 20, 126},
+	{"sigmoid_short", sigmoid, -100, 100, 3e38},
 	{"tanh", [](double x) { return std::tanh(x); }, -10, 10, 3e38},
 	{"sigmoid", sigmoid, -100, 100, 3e38},
 	{"erf", [](double x) { return std::erf(x); }, -5, 5, 3e38},

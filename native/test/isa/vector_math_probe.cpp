@@ -1,6 +1,7 @@
 // Compiled once per instruction set like the kernels: applies one function of vector_math.h to an array.
 #include "vector_math_probe.h"
 
+#include "../../cpu/kernels/exp2.h"
 #include "../../cpu/vector_math.h"
 
 namespace dreamdist::cpu::DD_ISA {
@@ -9,6 +10,8 @@ bool probe(const char* name, const float* x, float* y, int64_t n) {
 	vf (*function)(vf) = nullptr;
 	auto is = [&](const char* other) { return !std::strcmp(name, other); };
 	if (is("exp")) function = [](vf v) { return vexp(v); };
+	else if (is("exp2_flushed")) function = [](vf v) { return exp2_flushed(v); };
+	else if (is("sigmoid_short")) function = [](vf v) { return sigmoid_short(v); };
 	else if (is("log")) function = [](vf v) { return vlog(v); };
 	else if (is("tanh")) function = [](vf v) { return vtanh(v); };
 	else if (is("sigmoid")) function = [](vf v) { return vsigmoid(v); };
