@@ -1,4 +1,5 @@
 // Frozen weights by name, for any number of graphs.
+import type { Device } from "../device/device.js";
 import { FrozenTensor } from "../device/tensor.js";
 import type { Graph } from "../graph/graph.js";
 import { type Shape, sameShape } from "../graph/types.js";
@@ -57,6 +58,11 @@ export class WeightSet {
 				return tensor ? graph.frozen(this.shaped(name, tensor, shape)) : null;
 			},
 		});
+	}
+
+	/** Lets a device's copies go. Programs that read them keep theirs until they are disposed. */
+	release(device: Device): void {
+		device.weights.release([...this.tensors.values(), ...this.reshaped.values()]);
 	}
 
 	private shaped(name: string, tensor: FrozenTensor, shape: Shape): FrozenTensor {

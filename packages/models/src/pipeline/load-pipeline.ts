@@ -87,6 +87,7 @@ export async function loadPipeline(idOrPath: string, options: LoadPipelineOption
 			textEncoder: asTextEncoder(text, tokenizer),
 			denoiser: asDenoiser(unet),
 			autoencoder: asAutoencoder(vae),
+			weights: [text.weights, unet.weights, vae.weights],
 			scheduler,
 			fingerprint,
 		});

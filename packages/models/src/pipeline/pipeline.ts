@@ -19,6 +19,7 @@ import {
 	type SchedulerOverrides,
 	type TextEncoder,
 	type Value,
+	type WeightSet,
 } from "@dreamdist/core";
 import type { ModelFiles } from "../loading/model-files.js";
 import { ProgramCache } from "./program-cache.js";
@@ -43,6 +44,8 @@ export interface PipelineParts {
 	textEncoder: TextEncoder;
 	denoiser: Denoiser;
 	autoencoder: Autoencoder;
+	/** Of the three networks. */
+	weights: readonly WeightSet[];
 	scheduler: { json: unknown; source: string };
 	/** Of the text encoder's weights. */
 	fingerprint: string;
@@ -228,6 +231,7 @@ export class Pipeline implements Disposable {
 	dispose(): void {
 		this.programs.dispose();
 		if (this.parts.ownsDevice) this.device.dispose();
+		else for (const weights of this.parts.weights) weights.release(this.device);
 		this.parts.files.dispose();
 	}
 
