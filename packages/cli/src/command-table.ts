@@ -11,6 +11,16 @@ export interface CommandRow {
 
 export const commandTable: readonly CommandRow[] = [
 	{
+		name: "train",
+		summary: "learn a distribution of prompts from pictures",
+		load: async () => (await import("./commands/train.js")).default,
+	},
+	{
+		name: "inspect",
+		summary: "say what a distribution or a run has learned",
+		load: async () => (await import("./commands/inspect.js")).default,
+	},
+	{
 		name: "doctor",
 		summary: "report versions, the native engine, processor, memory and devices",
 		load: async () => (await import("./commands/doctor.js")).default,

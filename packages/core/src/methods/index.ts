@@ -9,6 +9,7 @@ export {
 	learningRateAt,
 	learnSettingsSchema,
 	nearest,
+	type ParsedLearnSettings,
 	readLearnSettings,
 } from "./learn-settings.js";
 export { DivergenceError, Learner, type LearnerState, type LearnStep } from "./learner.js";

@@ -48,8 +48,11 @@ export const learnSettingsSchema = z.strictObject({
 	/** Timesteps are drawn from [minTimestep, maxTimestep). Null: to the schedule's end. */
 	minTimestep: whole(0).default(0),
 	maxTimestep: whole(1).nullable().default(null),
-	/** Width and height in pixels. */
-	size: z.tuple([whole(8), whole(8)]).default([768, 768]),
+	/** Width and height in pixels. Null: what the model was trained at. */
+	size: z
+		.tuple([whole(8), whole(8)])
+		.nullable()
+		.default(null),
 	crop: z.enum(["random", "center"]).default("random"),
 	flip: z.boolean("must be true or false").default(false),
 	filter: z.enum(RESIZE_FILTERS).default("bilinear"),
@@ -67,7 +70,10 @@ export const learnSettingsSchema = z.strictObject({
 	seed: z.int("must be a whole number").min(0, "must not be negative").default(0),
 });
 
-export type LearnSettings = z.infer<typeof learnSettingsSchema>;
+/** Checked settings, with every default but the model's own size filled in. */
+export type ParsedLearnSettings = z.infer<typeof learnSettingsSchema>;
+/** All that a run of learning is decided by. */
+export type LearnSettings = Omit<ParsedLearnSettings, "size"> & { size: [width: number, height: number] };
 export type LearnSettingsInput = z.input<typeof learnSettingsSchema>;
 
 /** Values of `--preset`: "paper" is the defaults, "official" those of the published script. */
@@ -90,7 +96,7 @@ export const LEARN_PRESETS: Readonly<Record<"paper" | "official", LearnSettingsI
  *
  * @throws ArgumentError naming the key; a key that does not exist is named with the nearest that does
  */
-export function readLearnSettings(input: unknown, source = "settings"): LearnSettings {
+export function readLearnSettings(input: unknown, source = "settings"): ParsedLearnSettings {
 	const parsed = learnSettingsSchema.safeParse(input);
 	if (!parsed.success) throw new ArgumentError(`${source}: ${explain(parsed.error.issues[0]!)}`);
 	const settings = parsed.data;

@@ -1,8 +1,10 @@
 // `learn`: a distribution of prompts from pictures.
 import { basename, resolve } from "node:path";
 import { ArgumentError } from "../errors.js";
+import { defaultSize } from "./generate.js";
 import { type LearnSettings, type LearnSettingsInput, readLearnSettings } from "./learn-settings.js";
 import { Learner, type LearnStep } from "./learner.js";
+import { checkSize } from "./picture-sampler.js";
 import { findPictures } from "./pictures/find-pictures.js";
 import { type PictureReport, PictureSet } from "./pictures/picture-set.js";
 import type { FrozenModel } from "./pipeline.js";
@@ -118,7 +120,9 @@ export class Learning implements AsyncIterable<LearnStep> {
 		checkWhole("keep", keep, 0);
 		checkWhole("sampleEvery", sampleEvery, 0);
 		for (const template of validationPrompts) templateWords(template);
-		const settings = readLearnSettings(rest);
+		const parsed = readLearnSettings(rest);
+		const settings: LearnSettings = { ...parsed, size: parsed.size ?? defaultSize(this.model) };
+		checkSize(this.model, settings.size);
 		const { classes, size, crop, flip, filter } = settings;
 		const files = await findPictures(this.images, { classes, ...(directory !== undefined && { directory }) });
 		const set = await PictureSet.read(files, { size, crop, flip, filter }, signal);

@@ -1,0 +1,123 @@
+// `dreamdist train`: learns a distribution of prompts from pictures.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { LearnOptions, LearnSettingsInput, RunRecord } from "@dreamdist/core";
+import type { Command } from "commander";
+import { addExample } from "../common-options.js";
+import type { CommandContext, CommandModule } from "../context.js";
+import { UsageError } from "../errors.js";
+import { userPath } from "../paths.js";
+import { readConfigFile } from "../train/config-file.js";
+import { addTrainOptions, givenSettings, type TrainArguments } from "../train/options.js";
+import { formatDuration, planLines, StepLine } from "../train/report.js";
+
+const NEEDS =
+	"train needs pictures, a model and a run folder: dreamdist train IMAGES… --model MODEL --out RUN (or --resume RUN)";
+
+/** What to learn from, with what, into which folder. */
+interface Job {
+	readonly images: readonly string[];
+	/** A path, or the name of a model. */
+	readonly model: string;
+	readonly out: string;
+	readonly resume: boolean;
+	readonly settings: LearnSettingsInput;
+}
+
+function modelName(model: string, directory: string): string {
+	const path = userPath(model, directory);
+	return existsSync(path) ? path : model;
+}
+
+/** A run that goes on takes from its record whatever is not given anew. */
+async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
+	const { args, options, directory } = context;
+	const { LEARN_PRESETS, readRunRecord } = await import("@dreamdist/core");
+	const given = (args[0] ?? []) as string[];
+	const resume = options.resume !== undefined;
+	const folder = typeof options.resume === "string" ? options.resume : options.out;
+	if (folder === undefined) throw new UsageError(resume ? "--resume needs a run folder: --resume RUN" : NEEDS);
+	const out = userPath(folder, directory);
+	const record: RunRecord | null = resume ? await readRunRecord(join(out, "run.json")) : null;
+	const images =
+		given.length > 0 ? given.map((image) => userPath(image, directory)) : record?.pictures.map(({ path }) => path);
+	const model = options.model === undefined ? record?.model.id : modelName(options.model, directory);
+	if (!images || !model) throw new UsageError(NEEDS);
+	const config = options.config === undefined ? {} : await readConfigFile(userPath(options.config, directory));
+	const preset = options.preset === undefined ? {} : LEARN_PRESETS[options.preset];
+	const settings = { ...record?.settings, ...preset, ...config, ...givenSettings(options) };
+	return { images, model, out, resume, settings };
+}
+
+async function run(context: CommandContext<TrainArguments>): Promise<number> {
+	const { options, output, signal } = context;
+	const job = await readJob(context);
+	const [{ learn, readLearnSettings }, { loadPipeline }] = await Promise.all([
+		import("@dreamdist/core"),
+		import("@dreamdist/models"),
+	]);
+	// Before minutes of loading, not after.
+	readLearnSettings(job.settings, options.config ?? "train");
+	const pipe = await loadPipeline(job.model, {
+		device: options.device,
+		dtype: options.dtype,
+		signal,
+		onProgress: (event) => {
+			if (event.kind === "note") output.notice(event.message);
+		},
+	});
+	const line = new StepLine(!options.quiet && !options.json);
+	const started = performance.now();
+	try {
+		let steps = 0;
+		let startStep = 0;
+		const learnOptions: LearnOptions = {
+			...job.settings,
+			out: job.out,
+			resume: job.resume,
+			signal,
+			...(options.checkpointEvery !== undefined && { checkpointEvery: options.checkpointEvery }),
+			...(options.keep !== undefined && { keep: options.keep }),
+			...(options.sampleEvery !== undefined && { sampleEvery: options.sampleEvery }),
+			...(options.validationPrompts && { validationPrompts: options.validationPrompts }),
+			onPlan: (plan) => {
+				steps = plan.settings.steps;
+				startStep = plan.startStep;
+				for (const text of planLines(plan, job.model, pipe.device)) output.notice(text);
+				if (startStep >= steps) output.notice(`The run is finished: all ${steps} steps were taken.`);
+			},
+		};
+		const learning = learn(pipe, job.images, learnOptions);
+		for await (const step of learning) line.update(step, steps);
+		line.close();
+		const { steps: taken, last } = await learning.result();
+		const result = {
+			run: job.out,
+			distribution: join(job.out, "distribution.safetensors"),
+			page: join(job.out, "index.html"),
+			steps: taken,
+			stepsNow: taken - startStep,
+			loss: last?.loss ?? null,
+			seconds: (performance.now() - started) / 1000,
+		};
+		output.result(result, ({ page, distribution, stepsNow, seconds }) =>
+			[`${stepsNow} steps in ${formatDuration(seconds)}`, distribution, page].join("\n"),
+		);
+		return 0;
+	} finally {
+		pipe.dispose();
+	}
+}
+
+const train: CommandModule = {
+	configure(command: Command) {
+		addTrainOptions(command);
+		addExample(
+			command,
+			"train photos/cathedrals --model models/stable-diffusion-2-1 --out runs/cathedrals",
+			"Ctrl-C writes a checkpoint; `train --resume runs/cathedrals` goes on from it. Values in parentheses are the defaults.",
+		);
+	},
+	run,
+};
+export default train;

@@ -1,0 +1,190 @@
+// `dreamdist train` and `inspect` as a user runs them, on the tiny model of the shared reference set. Needs the built dist/ and addon.
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createImage, writePng, writeSafetensors } from "@dreamdist/core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const repository = fileURLToPath(new URL("..", import.meta.url));
+const bin = join(repository, "packages", "cli", "bin", "dreamdist.js");
+const shared = process.env.DD_SHARED ?? join(repository, "..", "shared");
+const model = join(shared, "reference", "tiny-sd21", "model");
+const missing = [model, join(repository, "packages", "cli", "dist", "main.js")].find((path) => !existsSync(path));
+if (missing) console.warn(`skipped: ${missing} is not there`);
+
+let folder: string;
+let images: string;
+
+const run = (...args: string[]) => spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: "utf8" });
+const SMALL = [
+	"--size",
+	"64",
+	"--prompts",
+	"3",
+	"--tokens",
+	"2",
+	"--samples",
+	"2",
+	"--lr",
+	"0.01",
+	"--checkpoint-every",
+	"3",
+];
+const train = (out: string, ...args: string[]) =>
+	run("train", "images", "--model", model, "--out", out, ...SMALL, ...args);
+
+function lines(out: string): { step: number; loss: number }[] {
+	const path = join(folder, out, "metrics.jsonl");
+	if (!existsSync(path)) return [];
+	return readFileSync(path, "utf8")
+		.trim()
+		.split("\n")
+		.filter((line) => line !== "")
+		.map((line) => JSON.parse(line));
+}
+
+/** Starts a run and sends it a signal once it has taken so many steps. */
+async function interrupt(out: string, steps: number, signal: NodeJS.Signals) {
+	const args = [bin, "train", "images", "--model", model, "--out", out, ...SMALL, "--steps", "400"];
+	const child = spawn(process.execPath, args, { cwd: folder, stdio: "ignore" });
+	const ended = new Promise<number | null>((resolve) => child.on("exit", (code) => resolve(code)));
+	while (lines(out).length < steps && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 20));
+	child.kill(signal);
+	return ended;
+}
+
+describe.skipIf(missing !== undefined)("dreamdist train", () => {
+	beforeAll(async () => {
+		folder = mkdtempSync(join(tmpdir(), "dd-train-"));
+		images = join(folder, "images");
+		mkdirSync(images);
+		for (let n = 0; n < 4; n++) {
+			const image = createImage(90, 70);
+			for (let i = 0; i < image.data.length; i++) image.data[i] = (i * (n + 3) * 7 + (i >> 5) * 11) % 256;
+			await writePng(join(images, `${n}.png`), image);
+		}
+		writeFileSync(join(images, "corrupt.jpg"), "this is no picture");
+	});
+	afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+	it("goes on after kill -9 with the bits of a run that never stopped", async () => {
+		const whole = train("whole", "--steps", "14");
+		expect(whole.stderr).toContain("corrupt.jpg cannot be decoded as a picture");
+		expect(whole.stderr).toContain("pictures  4 at 64×64");
+		expect(whole.status).toBe(0);
+		expect(lines("whole").map(({ step }) => step)).toEqual(Array.from({ length: 14 }, (_, i) => i + 1));
+
+		expect(await interrupt("killed", 8, "SIGKILL")).toBeNull();
+		const taken = lines("killed").length;
+		expect(taken).toBeLessThan(400);
+		const target = Math.max(14, taken + 2);
+		const resumed = run("train", "--resume", "killed", "--steps", String(target), "--json");
+		expect(resumed.stderr).toBe("");
+		const result = JSON.parse(resumed.stdout);
+		expect(result).toMatchObject({ steps: target });
+		expect(result.stepsNow).toBeLessThan(target);
+		const reference = target === 14 ? "whole" : "longer";
+		if (reference === "longer") expect(train("longer", "--steps", String(target)).status).toBe(0);
+		const tokens = (out: string, step: number) =>
+			readFileSync(join(folder, out, "checkpoints", `step-${String(step).padStart(6, "0")}`, "state.safetensors"));
+		expect(tokens("killed", target)).toEqual(tokens(reference, target));
+		expect(lines("killed").map(({ loss }) => loss)).toEqual(lines(reference).map(({ loss }) => loss));
+
+		const again = run("train", "--resume", "killed");
+		expect(again.status).toBe(0);
+		expect(again.stderr).toContain(`The run is finished: all ${target} steps were taken.`);
+		const changed = run("train", "--resume", "killed", "--lr", "0.5");
+		expect(changed.status).toBe(1);
+		expect(changed.stderr).toContain("the settings differ: learningRate (0.01 before, 0.5 now)");
+		const occupied = train("killed", "--steps", "2");
+		expect(occupied.status).toBe(1);
+		expect(occupied.stderr).toMatch(/is not empty; resume the run in it \(--resume\), or choose another folder/);
+	}, 240_000);
+
+	it("writes a checkpoint at Ctrl-C and ends with 130", async () => {
+		expect(await interrupt("stopped", 4, "SIGINT")).toBe(130);
+		const steps = lines("stopped").length;
+		expect(readdirSync(join(folder, "stopped", "checkpoints")).at(-1)).toBe(`step-${String(steps).padStart(6, "0")}`);
+		expect(JSON.parse(readFileSync(join(folder, "stopped", "run.json"), "utf8"))).toMatchObject({
+			status: "interrupted",
+			step: steps,
+		});
+	}, 120_000);
+
+	it("shows what was learned", () => {
+		const seen = run("inspect", "whole", "--model", model, "--json");
+		expect(seen.stderr).toBe("");
+		const { inspection, compatibility, run: record, prompts } = JSON.parse(seen.stdout);
+		expect(prompts).toBe(3);
+		expect(record).toEqual({ status: "finished", step: 14 });
+		expect(compatibility).toBe("learned with this text encoder");
+		expect(inspection.words).toHaveLength(3);
+		expect(inspection.positionStd).toHaveLength(77);
+		expect(inspection.positionStd[0]).toBe(0);
+		expect(run("inspect", join("whole", "distribution.safetensors")).stdout).toContain(
+			"3 prompts of 2 vectors, width 64",
+		);
+	}, 60_000);
+
+	it("takes its settings from a file, and options win", () => {
+		writeFileSync(join(folder, "run.yaml"), "# small\nsteps: 1\nprompts: 2\nprefix: 'a photo of'\nsize: [64, 64]\n");
+		const done = run(
+			"train",
+			"images",
+			"--model",
+			model,
+			"--out",
+			"configured",
+			"--config",
+			"run.yaml",
+			"--tokens",
+			"1",
+			"--prompts",
+			"3",
+			"--json",
+		);
+		expect(done.stderr).toBe("");
+		const { settings } = JSON.parse(readFileSync(join(folder, "configured", "run.json"), "utf8"));
+		expect(settings).toMatchObject({ steps: 1, prompts: 3, vectors: 1, prefix: "a photo of", size: [64, 64] });
+		writeFileSync(join(folder, "bad.json"), '{ "promts": 3 }');
+		const bad = run("train", "images", "--model", model, "--out", "never", "--config", "bad.json");
+		expect(bad.status).toBe(1);
+		expect(bad.stderr).toBe('bad.json: there is no setting "promts"; did you mean "prompts"?\n');
+	}, 60_000);
+
+	it("says in one sentence what is wrong", async () => {
+		const refused = (sentence: RegExp, status: number, ...args: string[]) => {
+			const { status: code, stderr } = run("train", ...args);
+			expect(stderr.trim()).toMatch(sentence);
+			expect(stderr.trim().split("\n")).toHaveLength(1);
+			expect(code).toBe(status);
+		};
+		mkdirSync(join(folder, "empty"));
+		const at = ["--model", model, "--out", "refused", "--size", "64"];
+		refused(/^train needs pictures, a model and a run folder/, 2);
+		refused(/there are no pictures in .*empty/, 1, "empty", ...at);
+		refused(/cannot read .*nowhere: it does not exist/, 1, "nowhere", ...at);
+		refused(/needs 84 positions .*vectors 80.* has 77/, 1, "images", ...at, "--tokens", "80", "--prefix", "a photo");
+		refused(
+			/size 100×100 does not fit this model, whose sides are multiples of \d+/,
+			1,
+			"images",
+			"--model",
+			model,
+			"--out",
+			"refused",
+			"--size",
+			"100",
+		);
+		refused(/unknown option '--stesp'; did you mean --steps\?/, 2, "images", ...at, "--stesp", "4");
+		refused(/"samples" must be at least 1/, 1, "images", ...at, "--samples", "0");
+		expect(existsSync(join(folder, "refused", "checkpoints"))).toBe(false);
+		const wide = join(folder, "wide.safetensors");
+		await writeSafetensors(wide, { tokens: { dtype: "F32", shape: [2, 1, 768], data: new Float32Array(1536) } });
+		const { status, stderr } = run("inspect", wide, "--model", model);
+		expect(status).toBe(1);
+		expect(stderr).toMatch(/tokens have width 768, but the model's text encoder has width 64/);
+	}, 120_000);
+});
