@@ -70,6 +70,8 @@ export class PictureSampler implements Disposable {
 	/** Decoders by latent shape: the whole picture, or tiles of it. */
 	private readonly decoders = new Map<string, Promise<Program<"picture">>>();
 	private tile: number | null = null;
+	/** Kernel launches so far. */
+	launches = 0;
 
 	/** @throws ArgumentError for a size or step count that the model can't take */
 	static async create(
@@ -185,6 +187,7 @@ export class PictureSampler implements Disposable {
 				},
 				options.signal ? { signal: options.signal } : {},
 			);
+			this.launches += this.step.kernelCalls;
 			latents = result.latents;
 			options.onStep?.(step + 1, this.steps);
 		}
@@ -198,6 +201,7 @@ export class PictureSampler implements Disposable {
 		const { factor } = this.model.autoencoder;
 		const whole = async ({ data, shape }: { data: Float32Array; shape: readonly number[] }) => {
 			const program = await this.decoder(shape);
+			this.launches += program.kernelCalls;
 			const { picture } = await program.run({ latents: data }, signal ? { signal } : {});
 			return Float32Array.from(picture);
 		};

@@ -83,7 +83,7 @@ class InterpretedDevice {
 				Object.entries(outputs).map(([name, value]) => [name, Float32Array.from(contents.get(value)!)]),
 			);
 		};
-		return { run, dispose: () => {}, memory: { peak: 0 }, outputs };
+		return { run, kernelCalls: 0, dispose: () => {}, memory: { peak: 0 }, outputs };
 	}
 }
 

@@ -7,7 +7,11 @@ import type { ModelFiles } from "../loading/model-files.js";
 import { openModel } from "../pipeline/load-pipeline.js";
 import { type CaseKind, VerifyCase, VerifyRunner } from "./case.js";
 import { autoencoderCase } from "./kinds/autoencoder.js";
+import { composeCase } from "./kinds/compose.js";
+import { generateCase } from "./kinds/generate.js";
 import { noiseScheduleCase } from "./kinds/noise-schedule.js";
+import { promptStepCase } from "./kinds/prompt-step.js";
+import { promptTrainCase } from "./kinds/prompt-train.js";
 import { schedulerCase } from "./kinds/scheduler.js";
 import { textEncoderCase } from "./kinds/text-encoder.js";
 import { tokenizerCase } from "./kinds/tokenizer.js";
@@ -22,6 +26,10 @@ export const MODEL_CASE_KINDS: Readonly<Record<string, CaseKind>> = {
 	vae: autoencoderCase,
 	noise_schedule: noiseScheduleCase,
 	scheduler: schedulerCase,
+	prompt_step: promptStepCase,
+	prompt_train: promptTrainCase,
+	generate: generateCase,
+	compose: composeCase,
 };
 
 export interface VerifyOptions {

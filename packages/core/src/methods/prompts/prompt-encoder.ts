@@ -1,5 +1,5 @@
 // Encoding prompts outside of learning: fitting distributions, text, and the token space.
-import type { Program } from "../../compile/program.js";
+import type { InputData, Program } from "../../compile/program.js";
 import type { Device } from "../../device/device.js";
 import type { TextEncoder } from "../../diffusion/interfaces.js";
 import { ArgumentError } from "../../errors.js";
@@ -30,6 +30,8 @@ export interface FittedPrompts {
 
 /** A text encoder on a device, with its programs. One program serves all prompts of the same K and M, whatever their words. */
 export class PromptEncoder implements Disposable {
+	/** Kernel launches so far. */
+	launches = 0;
 	private readonly programs = new Map<string, Promise<Program>>();
 
 	constructor(
@@ -48,7 +50,7 @@ export class PromptEncoder implements Disposable {
 			const { hidden, pooled, mean, std } = this.features(graph, tokens);
 			return { hidden, pooled, mean, std };
 		});
-		const result = await program.run({ tokens: tokens.data, ...frameData(packFrames([frame], tokens.prompts)) });
+		const result = await this.run(program, { tokens: tokens.data, ...frameData(packFrames([frame], tokens.prompts)) });
 		return {
 			distribution: new FeatureDistribution(floats(result.mean), floats(result.std), length, width),
 			hidden: floats(result.hidden),
@@ -81,7 +83,7 @@ export class PromptEncoder implements Disposable {
 			return { features: cast(encoded, "f32") };
 		});
 		const frames = frameData(packFrames([frame], tokens.prompts));
-		const { features } = await program.run({ tokens: tokens.data, omega, gamma, ...frames });
+		const { features } = await this.run(program, { tokens: tokens.data, omega, gamma, ...frames });
 		return floats(features);
 	}
 
@@ -97,7 +99,7 @@ export class PromptEncoder implements Disposable {
 			const embeddings = this.textEncoder.embed(graph.input("ids", [1, length], "i32"));
 			return { features: cast(this.textEncoder.encode(embeddings), "f32") };
 		});
-		return floats((await program.run({ ids })).features);
+		return floats((await this.run(program, { ids })).features);
 	}
 
 	dispose(): void {
@@ -111,6 +113,11 @@ export class PromptEncoder implements Disposable {
 
 	[Symbol.dispose](): void {
 		this.dispose();
+	}
+
+	private run(program: Program, inputs: Record<string, InputData>) {
+		this.launches += program.kernelCalls;
+		return program.run(inputs);
 	}
 
 	private inputs(graph: Graph, tokens: PromptTokens) {
