@@ -96,7 +96,7 @@ beforeAll(() => {
 	writeFileSync(join(project, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
 	const files = readdirSync(tarballs).map((name) => join(tarballs, name));
 	runOrThrow("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", ...files], project);
-}, 180_000);
+}, 300_000);
 
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
