@@ -62,7 +62,13 @@ void Device::shutdown() {
 	}
 	wake_.notify_all();
 	if (worker_.joinable()) worker_.join();
-	queue_.clear();
+	// Whoever waits for what was still queued is told, or would wait for ever.
+	std::deque<Job> dropped;
+	{
+		std::lock_guard lock(mutex_);
+		dropped.swap(queue_);
+	}
+	for (Job& job : dropped) job.done("the device was disposed", true);
 }
 
 void Device::submit(std::function<void()> work, std::function<void(std::string, bool)> done) {

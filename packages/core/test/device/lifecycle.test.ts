@@ -93,6 +93,20 @@ describe("lifecycle", () => {
 		await expect(program.run({ x })).rejects.toThrow(dd.DisposedError);
 	});
 
+	it("disposing a device settles the runs that wait in its queue", async () => {
+		const other = await dd.openDevice("cpu", { threads: 1 });
+		const program = await other.compile((g) => {
+			const matrix = g.input("x", [256, 256]);
+			return { y: dd.matmul(matrix, matrix) };
+		});
+		const runs = Array.from({ length: 20 }, () => program.run({ x }));
+		const settled = Promise.allSettled(runs);
+		other.dispose();
+		const dropped = (await settled).filter((result) => result.status === "rejected");
+		expect(dropped.length).toBeGreaterThan(0);
+		for (const { reason } of dropped) expect(reason).toBeInstanceOf(dd.DeviceError);
+	});
+
 	it("state lives on until its runs are done, and then refuses", async () => {
 		const state = await device.tensor([4], { data: [1, 2, 3, 4], name: "moments" });
 		const program = await device.compile((g) => ({ y: dd.mul(g.state(state), 2) }));
