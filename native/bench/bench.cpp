@@ -74,19 +74,46 @@ double Bench::fastest(const std::function<void()>& run) const {
 	return best;
 }
 
+std::vector<double> Bench::fastest_of_each(const std::vector<std::function<void()>>& runs) const {
+	std::vector<double> best(runs.size(), 1e30);
+	for (auto& run : runs) run();
+	const double until = now() + seconds_ * (double)runs.size();
+	for (int round = 0; round < 3 || now() < until; round++)
+		for (size_t i = 0; i < runs.size(); i++) {
+			std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the threads of the run before may still be spinning
+			for (int repeat = 0; repeat < 3; repeat++) {
+				const double start = now();
+				runs[i]();
+				best[i] = std::min(best[i], now() - start);
+			}
+		}
+	return best;
+}
+
 bool Bench::has(const char* kernel) const {
 	const KernelInfo* info = table.find(kernel);
 	return info && info->run;
 }
 
-double Bench::fastest_call(const char* kernel, std::vector<Operand> operands, std::vector<int64_t> ints, std::vector<double> floats) const {
+std::function<void()> Bench::call(const char* kernel, std::vector<Operand> operands, std::vector<int64_t> ints, std::vector<double> floats) const {
 	const KernelInfo* info = table.find(kernel);
 	if (!info || !info->run) throw Error(std::string("no kernel ") + kernel);
-	KernelArgs args{operands, ints, floats};
+	struct Call {
+		std::vector<Operand> operands;
+		std::vector<int64_t> ints;
+		std::vector<double> floats;
+		std::unique_ptr<void, decltype(&std::free)> scratch{nullptr, std::free};
+	};
+	auto call = std::make_shared<Call>(std::move(operands), std::move(ints), std::move(floats));
+	KernelArgs args{call->operands, call->ints, call->floats};
 	const int64_t bytes = info->scratch_bytes ? info->scratch_bytes(args, team.size()) : 0;
-	const std::unique_ptr<void, decltype(&std::free)> scratch(bytes ? std::aligned_alloc(64, (bytes + 63) / 64 * 64) : nullptr, std::free);
-	args.scratch = scratch.get();
-	return fastest([&] { info->run(args, team); });
+	if (bytes) call->scratch.reset(std::aligned_alloc(64, (bytes + 63) / 64 * 64));
+	args.scratch = call->scratch.get();
+	return [call, args, info, this] { info->run(args, team); };
+}
+
+double Bench::fastest_call(const char* kernel, std::vector<Operand> operands, std::vector<int64_t> ints, std::vector<double> floats) const {
+	return fastest(call(kernel, std::move(operands), std::move(ints), std::move(floats)));
 }
 
 Aligned<uint8_t> Bench::pack(const char* packer, const void* source, DType dtype, std::vector<int64_t> ints) const {

@@ -53,6 +53,10 @@ public:
 	Bench(const KernelTable& table, ThreadTeam& team, double seconds);
 	// Seconds of the fastest of as many runs as fit the time budget (at least three).
 	double fastest(const std::function<void()>& run) const;
+	// The same for several runs that are to be compared: they take turns, so that whatever else the machine does falls on all alike.
+	std::vector<double> fastest_of_each(const std::vector<std::function<void()>>& runs) const;
+	// One kernel call with scratch of the size it asks for, ready to be repeated; the operands' memory must outlive it.
+	std::function<void()> call(const char* kernel, std::vector<Operand> operands, std::vector<int64_t> ints, std::vector<double> floats = {}) const;
 	// One kernel call, with scratch of the size it asks for; false where this build has no such kernel.
 	bool has(const char* kernel) const;
 	double fastest_call(const char* kernel, std::vector<Operand> operands, std::vector<int64_t> ints, std::vector<double> floats = {}) const;

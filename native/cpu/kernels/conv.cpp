@@ -83,6 +83,7 @@ struct FilterRows {
 	int64_t count_x;
 	Cut outputs;
 	bool made() const { return true; }
+	Memory source(int64_t, const Panel&, int64_t) const { return {}; }
 	const float* panel(int64_t, const Panel& panel, int64_t s0, int64_t s1, int64_t, int64_t, float* scratch) const {
 		float* to = scratch;
 		for (int64_t s = s0; s < s1; s++) {

@@ -48,6 +48,12 @@ struct Cut {
 	int64_t length(int64_t s) const { return start(s + 1) - start(s); }
 };
 
+// Where a panel's values lie, and how many bytes each of its rows takes.
+struct Memory {
+	const char* from;
+	int64_t row_bytes;
+};
+
 // B: the panels of a packed weight from row `base` on, in order.
 struct PackedColumns {
 	const Packed& weight;
@@ -55,6 +61,10 @@ struct PackedColumns {
 	bool made() const { return weight.type != DType::f32; }
 	const float* panel(int64_t index, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
 		return weight.forward(index, panel, base + k0, base + k1, scratch);
+	}
+	Memory source(int64_t index, const Panel& panel, int64_t k0) const {
+		const int64_t size = bytes_of(weight.type);
+		return {(const char*)weight.data + (weight.offset(index) + (base + k0) * panel.width()) * size, panel.width() * size};
 	}
 };
 
@@ -64,7 +74,8 @@ struct Share {
 
 // A: segments(), length(s), row_bytes() (new memory a further row touches), max_rows(),
 //    rows(first, count, table): table[s·count + i] points at row first + i's values of segment s.
-// B: made() (panels are written to scratch rather than read in place), panel(index, panel, s0, s1, k0, k1, scratch).
+// B: made() (panels are written to scratch rather than read in place), panel(index, panel, s0, s1, k0, k1, scratch),
+//    source(index, panel, k0): where the panel's row k0 comes from, if it lies in one piece.
 // Out: store(first, rows, panel, tile).
 template <class A, class B, class Out>
 void multiply(const A& a, const B& b, const Out& out, const Columns& columns, const Share& share, Workspace& work) {
@@ -90,10 +101,15 @@ void multiply(const A& a, const B& b, const Out& out, const Columns& columns, co
 				while (s1 < segments && (s1 == s0 || k1 - k0 + work.lengths[s1] <= depth)) k1 += work.lengths[s1++];
 				const float* values = b.panel(index, panel, s0, s1, k0, k1, work.panel);
 				const bool whole = s0 == 0 && s1 == segments;
+				// What comes next: this panel's next chunk, or the next panel's first.
+				const int64_t next = s1 < segments ? index : index + 1 < share.panel_end ? index + 1 : share.panel_begin;
+				const Memory source = b.source(next, columns.panel(next), s1 < segments ? k1 : 0);
 				for (int64_t t = 0; t < tiles; t++) {
 					const int64_t begin = count * t / tiles, n = count * (t + 1) / tiles - begin;
 					float* sums = whole ? tile_sums : work.band + begin * panel.width();
-					(n == low ? tile_low : tile_high)(work.lengths + s0, s1 - s0, work.table + s0 * count + begin, count, values, sums, s0 > 0);
+					const int64_t fetched = t * (k1 - k0) * 64;
+					const char* ahead = fetched < (k1 - k0) * source.row_bytes ? source.from + fetched : (const char*)values;
+					(n == low ? tile_low : tile_high)(work.lengths + s0, s1 - s0, work.table + s0 * count + begin, count, values, sums, s0 > 0, ahead);
 					if (s1 == segments) out.store(first + begin, (int)n, panel, sums);
 				}
 				s0 = s1;

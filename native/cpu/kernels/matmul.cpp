@@ -57,6 +57,7 @@ struct TransposedRows {
 struct PackedRows {
 	const Packed& weight;
 	bool made() const { return true; }
+	Memory source(int64_t, const Panel&, int64_t) const { return {}; }
 	const float* panel(int64_t, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
 		for (int r = 0; r < panel.runs; r++)
 			weight.backward(panel.run[r].column, panel.run[r].columns, k0, k1, scratch + panel.run[r].offset, panel.width());
@@ -68,6 +69,7 @@ struct PackedRows {
 struct PackedLookup {
 	const Packed& weight;
 	bool made() const { return true; }
+	Memory source(int64_t, const Panel&, int64_t) const { return {}; }
 	const float* panel(int64_t, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
 		std::memset(scratch, 0, (k1 - k0) * panel.width() * sizeof(float));
 		for (int64_t k = k0; k < k1; k++)
@@ -84,6 +86,7 @@ struct PlainMatrix {
 	int64_t ldb;
 	bool transposed;  // stored [N, K]
 	bool made() const { return true; }
+	Memory source(int64_t, const Panel&, int64_t) const { return {}; }
 	const float* panel(int64_t, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
 		with_storage(type, [&]<class S>(S) {
 			const auto* from = (const typename S::Element*)b;

@@ -28,8 +28,11 @@ constexpr int kMaxRows = 12;
 constexpr int kPanelColumns = kPanelVectors * kLanes;
 
 // c[R][V·kLanes] (+)= Σ over segments s and k < lengths[s] of rows[s·stride + r][k] · panel[k], the panel running on through the segments.
+// Meanwhile one cache line per k is brought to L2 from `ahead` on: where rows are few, the next panel would otherwise come at the
+// latency of memory (16 rows by 1280 × 1280: 110 GFLOP/s without, 140 to 180 with).
 template <int R, int V>
-void segment_tile(const int64_t* lengths, int64_t segments, const float* const* rows, int64_t stride, const float* panel, float* c, bool accumulate) {
+void segment_tile(const int64_t* lengths, int64_t segments, const float* const* rows, int64_t stride, const float* panel, float* c, bool accumulate,
+				  const char* ahead) {
 	vf acc[R][V];
 #pragma GCC unroll 12
 	for (int r = 0; r < R; r++)
@@ -40,7 +43,8 @@ void segment_tile(const int64_t* lengths, int64_t segments, const float* const* 
 #pragma GCC unroll 12
 		for (int r = 0; r < R; r++) a[r] = rows[r];
 		const int64_t length = lengths[s];
-		for (int64_t k = 0; k < length; k++, panel += V * kLanes) {
+		for (int64_t k = 0; k < length; k++, panel += V * kLanes, ahead += 64) {
+			__builtin_prefetch(ahead, 0, 2);
 			vf b[V];
 #pragma GCC unroll 4
 			for (int v = 0; v < V; v++) b[v] = load(panel + v * kLanes);
@@ -58,7 +62,7 @@ void segment_tile(const int64_t* lengths, int64_t segments, const float* const* 
 		for (int v = 0; v < V; v++) store(c + (r * V + v) * kLanes, acc[r][v]);
 }
 
-using SegmentTile = void (*)(const int64_t*, int64_t, const float* const*, int64_t, const float*, float*, bool);
+using SegmentTile = void (*)(const int64_t*, int64_t, const float* const*, int64_t, const float*, float*, bool, const char*);
 
 template <int V, int R = 1>
 inline SegmentTile segment_tile_of(int rows) {
