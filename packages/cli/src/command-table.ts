@@ -32,7 +32,7 @@ export const commandTable: readonly CommandRow[] = [
 	},
 	{
 		name: "generate",
-		summary: "make pictures from a prompt",
+		summary: "make pictures from a text or from learned distributions",
 		load: async () => (await import("./commands/generate.js")).default,
 	},
 	{

@@ -1,17 +1,19 @@
 // `dreamdist generate`: text to pictures.
 import { join } from "node:path";
 import type { GeneratedPicture, GenerateOptions, ImageU8, ProgramMemory } from "@dreamdist/core";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { addExample, parseCount, parseSeed } from "../common-options.js";
 import type { CommandContext, CommandModule } from "../context.js";
 import { UsageError } from "../errors.js";
+import { openSource, type SourceOptions } from "../generate/source.js";
 import { resolveModel } from "../model-path.js";
 import { userPath, writableFolder } from "../paths.js";
 import { ProgressLine } from "../progress-line.js";
 
-interface GenerateArguments {
+interface GenerateArguments extends SourceOptions {
 	model?: string;
-	prompt?: string;
+	perPrompt: number;
+	fixedOmega?: boolean;
 	negative: string;
 	steps: number;
 	guidance: number;
@@ -59,11 +61,12 @@ function describeMemory({ peak, weights, state, arena }: ProgramMemory, limit: n
 
 async function run(context: CommandContext<GenerateArguments>): Promise<number> {
 	const { options, output, signal, directory } = context;
-	if (options.prompt === undefined) throw new UsageError('generate needs a prompt: --prompt "a lighthouse at night"');
 	if (options.model === undefined)
 		throw new UsageError(
 			"generate needs a model: --model FOLDER, a .safetensors file, or the name of a model that `pull` has fetched",
 		);
+	const names = context.args[0] as string[];
+	const source = await openSource(names, options, directory);
 	const folder = userPath(options.out, directory);
 	await writableFolder(folder);
 	const [{ generate, SAMPLER_NAMES, TIMESTEP_SPACINGS, writePng }, { loadPipeline }] = await Promise.all([
@@ -84,7 +87,7 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 	});
 	try {
 		output.notice(`${pipe.identity.id} on ${pipe.device}`);
-		const cut = pipe.textEncoder.tokenizer.encode(prompt).truncated;
+		const cut = prompt === undefined ? null : pipe.textEncoder.tokenizer.encode(prompt).truncated;
 		if (cut) output.notice(`The prompt is too long; this was cut off: "${cut}"`);
 		const scheduler = pipe.schedulerWith({
 			...(sampler !== undefined && { sampler }),
@@ -101,6 +104,8 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 			seed,
 			signal,
 			batch,
+			perPrompt: options.perPrompt,
+			fixedOmega: options.fixedOmega ?? false,
 			...(options.size && { size: [options.size.width, options.size.height] as const }),
 			...(options.eta !== undefined && { eta: options.eta }),
 			scheduler,
@@ -117,12 +122,21 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 		const digits = Math.max(4, String(count - 1).length);
 		const pictures: GeneratedPicture[] = [];
 		const files: string[] = [];
-		for await (const picture of generate(pipe, prompt, settings)) {
+		for await (const picture of generate(pipe, source, settings)) {
 			const file = join(folder, `seed${seed}-${String(picture.index).padStart(digits, "0")}.png`);
 			const recipe = {
 				dreamdist: "generate",
 				model: options.model,
-				prompt,
+				...(prompt !== undefined && { prompt }),
+				...(names.length > 0 && {
+					distributions: names,
+					scale: options.mean ? 0 : options.scale,
+					...(names.length > 1 && { mix: options.mix }),
+					...(options.prefix !== undefined && { prefix: options.prefix }),
+					...(options.suffix !== undefined && { suffix: options.suffix }),
+					...(options.class !== undefined && { class: options.class }),
+					sampledPrompt: picture.prompt,
+				}),
 				negative,
 				seed,
 				index: picture.index,
@@ -147,7 +161,7 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 			await writeSheet(
 				sheet,
 				pictures.map(({ image }) => image),
-				prompt,
+				prompt ?? names.join(", "),
 			);
 		output.result({ files, ...(sheet && { sheet }) }, () => [...files, ...(sheet ? [sheet] : [])].join("\n"));
 		return 0;
@@ -167,7 +181,23 @@ function oneOf<T extends string>(flag: string, value: string | undefined, choice
 const generateCommand: CommandModule = {
 	configure(command: Command) {
 		command
-			.option("--prompt <text>", "what to paint")
+			.argument(
+				"[distributions...]",
+				"learned distributions, PATH[:weight[:gamma]]: a run folder or its .safetensors file",
+			)
+			.option("--prompt <text>", "what to paint, instead of a distribution")
+			.option("--scale <gamma>", "factor of the distribution's spread", parseNumber, 1)
+			.option("--mean", "the mean prompt alone: no spread")
+			.option("--prefix <text>", "words before the learned ones: all prompts are encoded anew with them")
+			.option("--suffix <text>", "words after the learned ones")
+			.option("--class <name>", "which class of a distribution that learned several")
+			.addOption(
+				new Option("--mix <rule>", "how spreads are mixed: the paper's Eq. 7, or as the official code does")
+					.choices(["paper", "official"])
+					.default("paper"),
+			)
+			.option("--per-prompt <n>", "pictures for each sampled prompt", parseCount, 1)
+			.option("--fixed-omega", "the same draw for all pictures and calls, so that only what you change changes")
 			.option(
 				"--model <model>",
 				"a folder in diffusers' layout, a .safetensors file, or a model from the Hub that was pulled",
@@ -191,7 +221,8 @@ const generateCommand: CommandModule = {
 		addExample(
 			command,
 			'generate --model models/stable-diffusion-2-1 --prompt "a lighthouse at night" --count 4 --out lighthouse',
-			"Each picture carries its recipe (read it with `exiftool` or any PNG reader); several also make a contact sheet.",
+			'A learned distribution: generate RUN --model M --suffix "at night" --scale 1.2. Two mixed: generate RUN1:0.7 RUN2:0.3 --model M.\n' +
+				"Each picture carries its recipe (read it with `exiftool` or any PNG reader); several also make a contact sheet.",
 		);
 	},
 	run: run as CommandModule["run"],
