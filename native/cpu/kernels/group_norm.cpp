@@ -129,7 +129,7 @@ template <bool Silu>
 void normalise(const float* x, int64_t width, const float* mean, const float* factor, const float* offset, float* y) {
 	over(width, [&](int64_t c, auto lanes) {
 		const vf z = fma(lanes.load(x + c) - lanes.load(mean + c), lanes.load(factor + c), lanes.load(offset + c));
-		lanes.store(y + c, Silu ? z * sigmoid_short(z) : z);
+		lanes.store(y + c, Silu ? silu_short(z) : z);
 	});
 }
 
