@@ -22,6 +22,12 @@ const repository = fileURLToPath(new URL("..", import.meta.url));
 const platformTag = `${process.platform}-${process.arch}`;
 const prebuiltTag = process.platform === "linux" ? `${platformTag}-${isMusl() ? "musl" : "gnu"}` : platformTag;
 
+/** The examples, and what each is run with. A model and pictures are made first where one takes arguments. */
+const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
+	"fit-a-line.mjs": [],
+	"learn-and-generate.mjs": ["model", "photos", "2"],
+};
+
 interface Manifest {
 	name: string;
 	version: string;
@@ -61,9 +67,14 @@ function runOrThrow(command: string, args: readonly string[], cwd: string): stri
 	return stdout;
 }
 
-function runScript(source: string) {
+function runScript(source: string, args: readonly string[] = []) {
 	writeFileSync(join(project, "script.mjs"), source);
-	return run(process.execPath, ["script.mjs"], project);
+	return run(process.execPath, ["script.mjs", ...args], project);
+}
+
+/** The installed command. */
+function dreamdist(): string {
+	return join(project, "node_modules", ".bin", "dreamdist");
 }
 
 /** This machine's addon as the platform package that a release publishes, in the layout of @napi-rs/cli. */
@@ -138,14 +149,25 @@ describe("the published packages", () => {
 		expect(usable.length).toBeGreaterThan(0);
 	});
 
-	it.each(readdirSync(join(repository, "examples")).filter((name) => name.endsWith(".mjs")))(
-		"run examples/%s",
-		(name) => {
-			const { status, stdout, stderr } = runScript(readFileSync(join(repository, "examples", name), "utf8"));
-			expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-			expect(stdout).not.toBe("");
-		},
-	);
+	it("have every example run here", () => {
+		const scripts = readdirSync(join(repository, "examples")).filter((name) => !name.endsWith(".md"));
+		expect(Object.keys(EXAMPLES).sort()).toEqual(scripts.sort());
+	});
+
+	it.each(Object.entries(EXAMPLES))("run examples/%s", { timeout: 240_000 }, (name, args) => {
+		if (args.length > 0) {
+			runOrThrow(dreamdist(), ["init", "model", "--config", "tiny", "--quiet"], project);
+			const pictures = runScript(`
+				import { mkdirSync } from "node:fs";
+				import { createImage, writePng } from "@dreamdist/core";
+				mkdirSync("photos");
+				for (const i of [0, 1, 2]) await writePng(\`photos/\${i}.png\`, createImage(64, 64, [i * 80, 100, 200 - i * 60]));`);
+			expect(pictures.stderr).toBe("");
+		}
+		const { status, stdout, stderr } = runScript(readFileSync(join(repository, "examples", name), "utf8"), args);
+		expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+		expect(stdout + readdirSync(project).join(" ")).toMatch(/weight: Float32Array|night-7\.png/);
+	});
 
 	it("run the script in the README, which finds the weights that it says", () => {
 		const readme = readFileSync(join(repository, "README.md"), "utf8");
@@ -158,7 +180,7 @@ describe("the published packages", () => {
 	});
 
 	it("have a working command line", () => {
-		const doctor = run(join(project, "node_modules", ".bin", "dreamdist"), ["doctor", "--json"], project);
+		const doctor = run(dreamdist(), ["doctor", "--json"], project);
 		expect(doctor.status).toBe(0);
 		expect(JSON.parse(doctor.stdout)).toMatchObject({ ok: true, engine: { origin: "prebuilt package" } });
 	});
@@ -178,7 +200,7 @@ describe("the published packages", () => {
 
 	it("say what to do where the platform has no binary", () => {
 		rmSync(join(project, "node_modules", "@dreamdist", `native-${prebuiltTag}`), { recursive: true });
-		const { status, stderr } = run(join(project, "node_modules", ".bin", "dreamdist"), ["doctor"], project);
+		const { status, stderr } = run(dreamdist(), ["doctor"], project);
 		expect(status).toBe(1);
 		expect(stderr).toBe("");
 		const script = runScript(
