@@ -1,9 +1,10 @@
 // Contents of frozen weights on the host, for the interpreter.
 import { DTYPE_CODES } from "@dreamdist/native-cuda";
+import { DeviceError } from "../graph/errors.js";
 import { frozenOf, type Node } from "../graph/graph.js";
 import { sizeOf } from "../graph/types.js";
 import type { Device } from "./device.js";
-import { emptyStorage, fromStorage, type HostArray } from "./host.js";
+import { emptyStorage, fromStorage, type HostArray, type StorageArray } from "./host.js";
 import type { FrozenTensor } from "./tensor.js";
 
 /** Every frozen weight among the nodes, as f32 numbers (i32 as they are). */
@@ -20,22 +21,39 @@ export async function frozenContents(
 }
 
 /** The first `count` numbers of a frozen tensor, row-major; all of them by default. */
-export async function contentsOf(
+export async function contentsOf(device: Device, tensor: FrozenTensor, count?: number): Promise<HostArray> {
+	return fromStorage(await storedContents(device, tensor, count), tensor.dtype);
+}
+
+/** The same as they are stored. */
+export async function storedContents(
 	device: Device,
 	tensor: FrozenTensor,
 	count: number = sizeOf(tensor.shape),
-): Promise<HostArray> {
+): Promise<StorageArray> {
 	const { source } = tensor;
-	if ("data" in source) return fromStorage(source.data.subarray(0, count), tensor.dtype);
-	if ("read" in source) return fromStorage((await source.read()).subarray(0, count), tensor.dtype);
+	if ("data" in source) return source.data.subarray(0, count);
+	if ("read" in source) return (await source.read(device)).subarray(0, count);
 	const raw = emptyStorage(count, tensor.dtype);
 	const { mapping, byteOffset } = source;
 	const buffer = device.allocate(raw.byteLength);
 	try {
-		await device.native.pack(null, DTYPE_CODES[tensor.dtype], [], mapping, byteOffset, raw.byteLength, buffer);
+		await packWeight(device, tensor, () =>
+			device.native.pack(null, DTYPE_CODES[tensor.dtype], [], mapping, byteOffset, raw.byteLength, buffer),
+		);
 		await device.native.read(buffer, 0, raw);
 	} finally {
 		buffer.dispose();
 	}
-	return fromStorage(raw, tensor.dtype);
+	return raw;
+}
+
+/** Says which weight could not be packed. */
+export async function packWeight(device: Device, tensor: FrozenTensor, pack: () => Promise<void>): Promise<void> {
+	try {
+		await pack();
+	} catch (cause) {
+		if (device.disposed) throw cause;
+		throw new DeviceError(`weight "${tensor.name}" can't be used: ${(cause as Error).message}`, { cause });
+	}
 }

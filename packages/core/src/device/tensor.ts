@@ -68,7 +68,7 @@ export class Tensor implements Type, Disposable {
 export type FrozenSource =
 	| { readonly mapping: NativeFileMapping; readonly byteOffset: number }
 	| { readonly data: StorageArray }
-	| { readonly read: () => StorageArray | Promise<StorageArray> };
+	| { readonly read: (device: Device) => StorageArray | Promise<StorageArray> };
 
 /** A weight that no program changes. Devices pack it into the layouts their kernels read, each once. */
 export class FrozenTensor implements Type {

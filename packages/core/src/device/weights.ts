@@ -1,6 +1,6 @@
 // The shared store of frozen weights: each layout of each weight once per device, whatever the number of programs.
 import { DTYPE_CODES, type NativeBuffer } from "@dreamdist/native-cuda";
-import { DeviceError } from "../graph/errors.js";
+import { packWeight } from "./contents.js";
 import type { Device } from "./device.js";
 import type { FrozenTensor } from "./tensor.js";
 
@@ -56,13 +56,12 @@ export class WeightStore {
 		into: NativeBuffer,
 	): Promise<void> {
 		const { source } = tensor;
-		const from = "mapping" in source ? source.mapping : "data" in source ? source.data : await source.read();
+		const from = "mapping" in source ? source.mapping : "data" in source ? source.data : await source.read(this.device);
 		const offset = "mapping" in source ? source.byteOffset : 0;
-		try {
-			await this.device.native.pack(packer, DTYPE_CODES[tensor.dtype], [...ints], from, offset, tensor.bytes, into);
-		} catch (cause) {
-			throw new DeviceError(`weight "${tensor.name}" can't be used: ${(cause as Error).message}`, { cause });
-		}
+		const dtype = DTYPE_CODES[tensor.dtype];
+		await packWeight(this.device, tensor, () =>
+			this.device.native.pack(packer, dtype, [...ints], from, offset, tensor.bytes, into),
+		);
 	}
 
 	/** Lets all copies of the weights go. Programs that read them must be disposed first. */

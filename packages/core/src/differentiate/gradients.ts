@@ -4,7 +4,7 @@ import type { Graph, Node, Value } from "../graph/graph.js";
 import { formatShape, sameShape } from "../graph/types.js";
 import { nodesBehind } from "../interpret/interpreter.js";
 import { add } from "../ops/elementwise.js";
-import { broadcastTo } from "../ops/shape.js";
+import { broadcastTo, concat, pad, sliceOp } from "../ops/shape.js";
 import type { GradientContext } from "../ops/table.js";
 
 /**
@@ -49,8 +49,17 @@ function reverse(graph: Graph, output: Value, wrt: readonly Value[], seed?: Valu
 	if (active.has(output)) accumulate(output, seed ?? broadcastTo(graph.constant(1, [], output.dtype), output.shape));
 
 	const recomputed = new Recomputation(graph);
+	const slices = new SliceGradients();
 	for (let i = nodes.length - 1; i >= 0; i--) {
 		const node = nodes[i]!;
+		for (const value of node.outputs) {
+			const joined = slices.take(value);
+			if (joined) accumulate(value, joined);
+		}
+		if (node.op === sliceOp && active.has(node.inputs[0]!)) {
+			const grad = grads.get(node.outputs[0]!);
+			if (!grad || slices.add(node, grad)) continue;
+		}
 		if (node.op.leaf || !node.outputs.some((value) => grads.has(value))) continue;
 		if (!node.inputs.some((input) => input && active.has(input))) continue;
 		const rule = node.op.differentiate;
@@ -66,6 +75,55 @@ function reverse(graph: Graph, output: Value, wrt: readonly Value[], seed?: Valu
 		for (const value of node.outputs) if (!wanted.has(value)) grads.delete(value);
 	}
 	return wrt.map((value) => grads.get(value) ?? broadcastTo(graph.constant(0, [], value.dtype), value.shape));
+}
+
+/** Pieces of one value's gradient that come from slices of it: put side by side once, rather than padded and added one by one. */
+class SliceGradients {
+	private readonly pieces = new Map<Value, { axis: number; list: { start: number; grad: Value }[] }>();
+
+	/** Keeps the gradient of a slice; false where it overlaps another or lies along another axis. */
+	add(slice: Node, grad: Value): boolean {
+		const whole = slice.inputs[0]!;
+		const { axis, start } = slice.attributes as { axis: number; start: number };
+		const known = this.pieces.get(whole) ?? { axis, list: [] };
+		const end = start + grad.shape[axis]!;
+		if (known.axis !== axis || known.list.some((p) => p.start < end && start < p.start + p.grad.shape[axis]!))
+			return false;
+		known.list.push({ start, grad });
+		this.pieces.set(whole, known);
+		return true;
+	}
+
+	/** The gradient that all kept slices of a value make together, or null where there are none. */
+	take(whole: Value): Value | null {
+		const known = this.pieces.get(whole);
+		if (!known) return null;
+		this.pieces.delete(whole);
+		const { axis, list } = known;
+		const length = whole.shape[axis]!;
+		if (list.length === 1) {
+			const { start, grad } = list[0]!;
+			return pad(grad, axis, start, length - start - grad.shape[axis]!);
+		}
+		const parts: Value[] = [];
+		let at = 0;
+		const fill = (to: number, like: Value) => {
+			if (to > at) parts.push(zeros(like, axis, to - at));
+		};
+		for (const { start, grad } of list.sort((a, b) => a.start - b.start)) {
+			fill(start, grad);
+			parts.push(grad);
+			at = start + grad.shape[axis]!;
+		}
+		fill(length, list[0]!.grad);
+		return concat(parts, axis);
+	}
+}
+
+/** Zeros of a value's type but for one axis. */
+function zeros(like: Value, axis: number, length: number): Value {
+	const shape = like.shape.map((n, i) => (i === axis ? length : n));
+	return broadcastTo(like.graph.constant(0, [], like.dtype), shape);
 }
 
 function contextOf(

@@ -155,7 +155,8 @@ export function gatherStrided(data: Contents, view: StridedView): Contents {
 	return out;
 }
 
-const sliceOp = defineOp({
+/** Gradients of several slices of one value are put side by side by `gradients` itself. */
+export const sliceOp = defineOp({
 	name: "slice",
 	infer: (inputs, attributes) => {
 		const { axis, start, length } = attributes as { axis: number; start: number; length: number };

@@ -2,7 +2,7 @@
 import type { Tensor } from "../device/tensor.js";
 import type { Graph, Value } from "../graph/graph.js";
 import { type Shape, sameShape } from "../graph/types.js";
-import { misshaped, openDoor, type Weights } from "./door.js";
+import { joinRows, misshaped, openDoor, type Weights } from "./door.js";
 
 /** A door to state: what it gives out is the tensors' contents when a run starts, to differentiate and to assign to. */
 export function trainableWeights(
@@ -45,15 +45,20 @@ export interface WrappedWeight {
  * @param weights the inner door, unscoped
  */
 export function wrapWeights(weights: Weights, wrap: (weight: WrappedWeight) => Value | null): Weights {
+	const wrapped = (name: string, shape: Shape): Value | null => {
+		const value = wrap({ name, shape, inner: () => weights.get(name, shape) });
+		if (value && !sameShape(value.shape, shape)) throw misshaped("wrapped weights", name, value.shape, shape);
+		return value;
+	};
 	return openDoor(weights.graph, {
 		origin: "wrapped weights",
 		has: (name) => weights.has(name),
-		find: (name, shape) => {
-			if (!weights.has(name)) return null;
-			const inner = () => weights.get(name, shape);
-			const value = wrap({ name, shape, inner }) ?? inner();
-			if (!sameShape(value.shape, shape)) throw misshaped("wrapped weights", name, value.shape, shape);
-			return value;
+		find: (name, shape) => (weights.has(name) ? (wrapped(name, shape) ?? weights.get(name, shape)) : null),
+		stack: (parts) => {
+			if (parts.some(({ name }) => !weights.has(name))) return null;
+			const values = parts.map(({ name, shape }) => wrapped(name, shape));
+			if (values.every((value) => value === null)) return weights.stack(parts);
+			return joinRows(values.map((value, i) => value ?? weights.get(parts[i]!.name, parts[i]!.shape)));
 		},
 	});
 }

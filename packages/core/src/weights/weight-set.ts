@@ -1,9 +1,11 @@
 // Frozen weights by name, for any number of graphs.
+import { storedContents } from "../device/contents.js";
 import type { Device } from "../device/device.js";
-import { FrozenTensor } from "../device/tensor.js";
+import { emptyStorage, type StorageArray } from "../device/host.js";
+import { type FrozenSource, FrozenTensor } from "../device/tensor.js";
 import type { Graph } from "../graph/graph.js";
-import { type Shape, sameShape } from "../graph/types.js";
-import { misshaped, openDoor, type Weights } from "./door.js";
+import { type Shape, sameShape, sizeOf } from "../graph/types.js";
+import { misshaped, openDoor, type WeightPart, type Weights } from "./door.js";
 
 /** A shape without the ones at its end: a 1×1 convolution and a linear layer hold the same numbers. */
 function essential(shape: Shape): Shape {
@@ -22,8 +24,8 @@ export function fitsShape(stored: Shape, asked: Shape): boolean {
  * with them the device's packed copies.
  */
 export class WeightSet {
-	/** A tensor under a shape that differs from the stored one, made once, so that devices pack it once. */
-	private readonly reshaped = new Map<string, FrozenTensor>();
+	/** Tensors under another shape, and stacks of several: each made once, so that devices pack it once. */
+	private readonly derived = new Map<string, FrozenTensor>();
 
 	/**
 	 * @param tensors by the names the model asks for
@@ -57,23 +59,67 @@ export class WeightSet {
 				const tensor = this.tensors.get(name);
 				return tensor ? graph.frozen(this.shaped(name, tensor, shape)) : null;
 			},
+			stack: (parts) => {
+				const stacked = this.stacked(parts);
+				return stacked && graph.frozen(stacked);
+			},
 		});
 	}
 
 	/** Lets a device's copies go. Programs that read them keep theirs until they are disposed. */
 	release(device: Device): void {
-		device.weights.release([...this.tensors.values(), ...this.reshaped.values()]);
+		device.weights.release([...this.tensors.values(), ...this.derived.values()]);
+	}
+
+	/** Several weights in one tensor, made once; null where one is missing or their precisions differ. */
+	private stacked(parts: readonly WeightPart[]): FrozenTensor | null {
+		const tensors: FrozenTensor[] = [];
+		for (const { name, shape } of parts) {
+			const tensor = this.tensors.get(name);
+			if (!tensor) return null;
+			tensors.push(this.shaped(name, tensor, shape));
+		}
+		const [first] = tensors;
+		if (!first || tensors.some(({ dtype }) => dtype !== first.dtype)) return null;
+		const key = parts.map(({ name, shape }) => `${name}/${shape.join()}`).join(" ");
+		return this.derive(key, () => {
+			const rows = tensors.reduce((sum, { shape }) => sum + shape[0]!, 0);
+			const name =
+				tensors.length > 4 ? `${first.name} … ${tensors.at(-1)!.name}` : tensors.map((t) => t.name).join(", ");
+			return new FrozenTensor(name, [rows, ...first.shape.slice(1)], first.dtype, joinedSource(tensors));
+		});
 	}
 
 	private shaped(name: string, tensor: FrozenTensor, shape: Shape): FrozenTensor {
 		if (sameShape(tensor.shape, shape)) return tensor;
 		if (!fitsShape(tensor.shape, shape)) throw misshaped(this.origin, name, tensor.shape, shape);
-		const key = `${name}/${shape.join()}`;
-		let view = this.reshaped.get(key);
-		if (!view) {
-			view = new FrozenTensor(tensor.name, shape, tensor.dtype, tensor.source);
-			this.reshaped.set(key, view);
-		}
-		return view;
+		const { source, dtype } = tensor;
+		return this.derive(`${name}/${shape.join()}`, () => new FrozenTensor(tensor.name, shape, dtype, source));
 	}
+
+	private derive(key: string, make: () => FrozenTensor): FrozenTensor {
+		let tensor = this.derived.get(key);
+		if (!tensor) {
+			tensor = make();
+			this.derived.set(key, tensor);
+		}
+		return tensor;
+	}
+}
+
+/** The numbers of several tensors, one after another: read when they are packed, unless they are in arrays already. */
+function joinedSource(tensors: readonly FrozenTensor[]): FrozenSource {
+	const size = tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+	const join = (parts: readonly StorageArray[]): StorageArray => {
+		const joined = emptyStorage(size, tensors[0]!.dtype);
+		let at = 0;
+		for (const part of parts) {
+			joined.set(part, at);
+			at += part.length;
+		}
+		return joined;
+	};
+	const arrays = tensors.flatMap(({ source }) => ("data" in source ? [source.data] : []));
+	if (arrays.length === tensors.length) return { data: join(arrays) };
+	return { read: async (device) => join(await Promise.all(tensors.map((tensor) => storedContents(device, tensor)))) };
 }

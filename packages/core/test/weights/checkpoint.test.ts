@@ -50,6 +50,20 @@ describe("checkpoints", () => {
 		checkpoint.dispose();
 	});
 
+	it("are stacked as they are packed, in their own precision", async () => {
+		const checkpoint = await Checkpoint.open(folder);
+		const set = new WeightSet(checkpoint.tensors, "test");
+		const parts = [
+			{ name: "half", shape: [2, 2] },
+			{ name: "half", shape: [2, 2] },
+		];
+		const program = await device.compile((graph) => ({ y: set.open(graph).stack(parts) }));
+		expect(program.outputs.y.dtype).toBe("f16");
+		expect([...(await program.run()).y]).toEqual([...numbers, ...numbers]);
+		program.dispose();
+		checkpoint.dispose();
+	});
+
 	it("are held in another precision on request", async () => {
 		const checkpoint = await Checkpoint.open(folder, { dtype: "bf16" });
 		expect(checkpoint.tensors.get("half")!.dtype).toBe("bf16");

@@ -57,6 +57,22 @@ describe("the door to frozen weights", () => {
 		expect(other.misshaped).toEqual(["a.b.bias"]);
 	});
 
+	it("stacks weights along the first axis: one tensor for all graphs", async () => {
+		const stacked = setOf(tensor("q", [1, 2], [1, 2]), tensor("k", [2, 2], [3, 4, 5, 6]), tensor("other", [2], [7, 8]));
+		const parts = [
+			{ name: "q", shape: [1, 2] },
+			{ name: "k", shape: [2, 2] },
+		];
+		const [one, other] = [stacked.open(new Graph()).stack(parts), stacked.open(new Graph()).stack(parts)];
+		expect(one.shape).toEqual([3, 2]);
+		expect(one.node.op.name).toBe("frozen");
+		expect(one.node.attributes.tensor).toBe(other.node.attributes.tensor);
+		expect(() => stacked.open(new Graph()).stack([...parts, { name: "v", shape: [1, 2] }])).toThrow(
+			'"v" [1, 2] is missing',
+		);
+		expect(() => stacked.open(new Graph()).stack([{ name: "q", shape: [2, 1] }])).toThrow(WeightsError);
+	});
+
 	it("takes a 1×1 convolution for a linear layer and the other way round, as one tensor per shape", () => {
 		const [one, other] = [new Graph(), new Graph()];
 		const linear = set.open(one).get("conv", [4, 3]);
@@ -136,9 +152,28 @@ describe("trainable and wrapped weights", () => {
 		});
 		expect([...(await program.run()).g]).toEqual([2, 4, 6]);
 		expect([...(await w.read())]).toEqual([3, 6, 9]);
+		const twice = await device.compile((graph) => ({
+			both: trainableWeights(graph, new Map([["w", w]])).stack([
+				{ name: "w", shape: [3] },
+				{ name: "w", shape: [3] },
+			]),
+		}));
+		expect([...(await twice.run()).both]).toEqual([3, 6, 9, 3, 6, 9]);
 		const door = trainableWeights(new Graph(), new Map([["w", w]]));
 		expect(() => door.get("v", [3])).toThrow('"v" [3] is missing');
 		expect(() => door.get("w", [2])).toThrow(WeightsError);
+	});
+
+	it("weights of different precisions are stacked in f32", async () => {
+		const half = new FrozenTensor("half", [2], "f16", { data: Uint16Array.of(0x3c00, 0xc000) });
+		const set = setOf(half, tensor("single", [1], [0.1]));
+		const program = await device.compile((graph) => ({
+			y: set.open(graph).stack([
+				{ name: "half", shape: [2] },
+				{ name: "single", shape: [1] },
+			]),
+		}));
+		expect([...(await program.run()).y]).toEqual([1, -2, Math.fround(0.1)]);
 	});
 
 	it("a wrapping door replaces, computes around, or passes on", async () => {
@@ -155,6 +190,19 @@ describe("trainable and wrapped weights", () => {
 			[3, 6],
 			[7, 8],
 			[5, 5],
+		]);
+		const joined = await device.compile((graph) => {
+			const inner = set.open(graph);
+			const shapes = ["x.a", "x.b", "c"].map((name) => ({ name, shape: [2] }));
+			const some = wrapWeights(inner, ({ name, inner: w }) => (name === "x.b" ? mul(w(), -1) : null));
+			const none = wrapWeights(inner, () => null);
+			expect(none.stack(shapes)).toBe(inner.stack(shapes));
+			return { some: some.stack(shapes), none: none.stack(shapes) };
+		});
+		const stacks = await joined.run();
+		expect([[...stacks.some], [...stacks.none]]).toEqual([
+			[1, 2, -10, -20, 5, 5],
+			[1, 2, 10, 20, 5, 5],
 		]);
 		const bad = wrapWeights(set.open(new Graph()), () => null);
 		expect(() => bad.get("nothing", [2])).toThrow('"nothing" [2] is missing');

@@ -62,6 +62,6 @@ function rowsOf(tensor: FrozenTensor, start: number, count: number): FrozenTenso
 	if ("data" in source)
 		return new FrozenTensor(name, shape, dtype, { data: source.data.subarray(offset, offset + size) });
 	return new FrozenTensor(name, shape, dtype, {
-		read: async () => (await source.read()).subarray(offset, offset + size),
+		read: async (device) => (await source.read(device)).subarray(offset, offset + size),
 	});
 }

@@ -1,7 +1,7 @@
 // Stable Diffusion's autoencoder (AutoencoderKL): pictures to the moments of their latents, and latents to pictures.
 import { attention, clamp, reshape, ShapeError, split, type Value, type Weights } from "@dreamdist/core";
 import type { AutoencoderConfig } from "./autoencoder-config.js";
-import { convLayer, groupNormLayer, linearLayer } from "./layers.js";
+import { convLayer, groupNormLayer, linearLayer, parallelLinearLayers } from "./layers.js";
 import { downsample, resnetBlock, upsample } from "./resnet.js";
 
 const NORM_EPS = 1e-6;
@@ -88,8 +88,8 @@ function pixelAttention(weights: Weights, config: AutoencoderConfig, x: Value): 
 	const [batch, height, width, channels] = x.shape as [number, number, number, number];
 	const tokens = [batch, height * width, channels];
 	const normed = reshape(norm(weights.scope("group_norm"), config, x, "none"), tokens);
-	const project = (name: string) => linearLayer(weights.scope(name), normed, channels);
-	const [query, key, value] = [project("to_q"), project("to_k"), project("to_v")];
+	const projections = ["to_q", "to_k", "to_v"].map((name) => ({ name, width: channels }));
+	const [query, key, value] = parallelLinearLayers(weights, normed, projections) as [Value, Value, Value];
 	const attended = weights.graph.named(weights.path, () => attention(query, key, value, { heads: 1 }));
 	const output = linearLayer(weights.scope("to_out.0"), attended, channels, { residual: reshape(x, tokens) });
 	return reshape(output, x.shape);

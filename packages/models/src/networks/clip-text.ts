@@ -1,7 +1,7 @@
 // CLIP's text encoder in the Hub's layout (CLIPTextModel): Stable Diffusion 1 and 2's.
 import { add, attention, cast, embedding, ShapeError, slice, type Value, type Weights } from "@dreamdist/core";
 import type { ClipTextConfig } from "./clip-text-config.js";
-import { layerNormLayer, linearLayer } from "./layers.js";
+import { layerNormLayer, linearLayer, parallelLinearLayers } from "./layers.js";
 
 /**
  * Token embeddings, before positions are added.
@@ -48,11 +48,13 @@ export function clipTextModel(
 	return finalNorm ? layerNormLayer(weights.scope("final_layer_norm"), x, layerNormEps) : x;
 }
 
+type Projections = [query: Value, key: Value, value: Value];
+
 function encoderLayer(weights: Weights, config: ClipTextConfig, x: Value): Value {
 	const { hiddenSize, intermediateSize, heads, activation, layerNormEps } = config;
 	const normed = layerNormLayer(weights.scope("layer_norm1"), x, layerNormEps);
-	const project = (name: string) => linearLayer(weights.scope(`self_attn.${name}`), normed, hiddenSize);
-	const [query, key, value] = [project("q_proj"), project("k_proj"), project("v_proj")];
+	const projections = ["q_proj", "k_proj", "v_proj"].map((name) => ({ name, width: hiddenSize }));
+	const [query, key, value] = parallelLinearLayers(weights.scope("self_attn"), normed, projections) as Projections;
 	const attended = weights.graph.named(`${weights.path}.self_attn`, () =>
 		attention(query, key, value, { heads, causal: true }),
 	);

@@ -7,6 +7,7 @@ import {
 	layerNorm,
 	linear,
 	type Padding,
+	split,
 	type Value,
 	type Weights,
 } from "@dreamdist/core";
@@ -29,6 +30,35 @@ export function linearLayer(weights: Weights, x: Value, width: number, options: 
 			activation,
 			residual,
 		}),
+	);
+}
+
+/** One of several linear layers that read the same input. */
+export interface ParallelLayer {
+	/** Relative to the scope. */
+	readonly name: string;
+	readonly width: number;
+}
+
+/** Linear layers of the same input as one product: x [..., in] → one [..., width] per layer, side by side in memory. */
+export function parallelLinearLayers(
+	weights: Weights,
+	x: Value,
+	layers: readonly ParallelLayer[],
+	options: { bias?: boolean } = {},
+): Value[] {
+	const { bias = true } = options;
+	const inputs = x.shape.at(-1)!;
+	const name = [weights.path, layers.length > 4 ? `${layers.length} layers` : layers.map((l) => l.name).join("+")];
+	const y = weights.graph.named(name.filter((part) => part !== "").join("."), () =>
+		linear(x, weights.stack(layers.map((layer) => ({ name: `${layer.name}.weight`, shape: [layer.width, inputs] }))), {
+			bias: bias ? weights.stack(layers.map((layer) => ({ name: `${layer.name}.bias`, shape: [layer.width] }))) : null,
+		}),
+	);
+	return split(
+		y,
+		-1,
+		layers.map((layer) => layer.width),
 	);
 }
 

@@ -1,6 +1,6 @@
 // The UNet's transformer over pixels: self-attention, cross-attention to the text, GEGLU; diffusers' names.
 import { attention, broadcastTo, reshape, type Value, type Weights } from "@dreamdist/core";
-import { convLayer, groupNormLayer, layerNormLayer, linearLayer } from "./layers.js";
+import { convLayer, groupNormLayer, layerNormLayer, linearLayer, parallelLinearLayers } from "./layers.js";
 
 const PIXEL_NORM_EPS = 1e-6;
 const TOKEN_NORM_EPS = 1e-5;
@@ -27,13 +27,18 @@ export interface TransformerOptions {
 
 /**
  * @param x pictures [B, H, W, C]
- * @param context text features [B·S, L, d]; rows b·S … b·S + S − 1 are picture b's. Everything before the first cross-attention is computed
+ * @param context of text features [B·S, L, d]; rows b·S … b·S + S − 1 are picture b's. Everything before the first cross-attention is computed
  * once per picture, whatever S.
  * @returns [B·S, H, W, C]
  */
-export function spatialTransformer(weights: Weights, x: Value, context: Value, options: TransformerOptions): Value {
+export function spatialTransformer(
+	weights: Weights,
+	x: Value,
+	context: TextContext,
+	options: TransformerOptions,
+): Value {
 	const [batch, height, width, channels] = x.shape as [number, number, number, number];
-	const samples = context.shape[0]! / batch;
+	const samples = context.features.shape[0]! / batch;
 	const normed = groupNormLayer(weights.scope("norm"), x, { groups: options.groups, eps: PIXEL_NORM_EPS });
 
 	let tokens: Value;
@@ -55,27 +60,66 @@ export function spatialTransformer(weights: Weights, x: Value, context: Value, o
 }
 
 /** tokens [B, L, C] → [B·S, L, C] for a context [B·S, …]. */
-function transformerBlock(weights: Weights, tokens: Value, context: Value, options: TransformerOptions): Value {
+function transformerBlock(weights: Weights, tokens: Value, context: TextContext, options: TransformerOptions): Value {
 	const { heads, recomputeGeglu } = options;
 	const channels = tokens.shape.at(-1)!;
 	const norm = (name: string, value: Value) => layerNormLayer(weights.scope(name), value, TOKEN_NORM_EPS);
-	const project = (name: string, value: Value) => linearLayer(weights.scope(name), value, channels, { bias: false });
-	const attend = (layer: string, query: Value, source: Value, residual: Value) => {
-		const key = project(`${layer}.to_k`, source);
-		const value = project(`${layer}.to_v`, source);
+	const attend = (layer: string, [query, key, value]: readonly [Value, Value, Value], residual: Value) => {
 		const attended = weights.graph.named(`${weights.path}.${layer}`, () => attention(query, key, value, { heads }));
 		return linearLayer(weights.scope(`${layer}.to_out.0`), attended, channels, { residual });
 	};
 
-	const own = norm("norm1", tokens);
-	let x = attend("attn1", project("attn1.to_q", own), own, tokens);
+	const projections = ["to_q", "to_k", "to_v"].map((name) => ({ name, width: channels }));
+	const own = parallelLinearLayers(weights.scope("attn1"), norm("norm1", tokens), projections, { bias: false });
+	let x = attend("attn1", own as [Value, Value, Value], tokens);
 
-	const query = project("attn2.to_q", norm("norm2", x));
-	const samples = context.shape[0]! / x.shape[0]!;
-	x = attend("attn2", repeatRows(query, samples), context, repeatRows(x, samples));
+	const query = linearLayer(weights.scope("attn2.to_q"), norm("norm2", x), channels, { bias: false });
+	const samples = context.features.shape[0]! / x.shape[0]!;
+	const [key, value] = context.keysAndValues(`${weights.path}.attn2`);
+	x = attend("attn2", [repeatRows(query, samples), key, value], repeatRows(x, samples));
 
 	const gated = () =>
 		linearLayer(weights.scope("ff.net.0.proj"), norm("norm3", x), 4 * channels, { activation: "geglu" });
 	const inner = recomputeGeglu ? weights.graph.checkpoint(gated) : gated();
 	return linearLayer(weights.scope("ff.net.2"), inner, channels, { residual: x });
+}
+
+/** A cross-attention of the network: the full name of its module, and its width. */
+export interface CrossAttention {
+	readonly path: string;
+	readonly channels: number;
+}
+
+/**
+ * What the cross-attentions read of the text. All their keys and values depend on the text features alone, so they are one product, made
+ * where the first of them is asked for, and its gradient is one product as well.
+ */
+export class TextContext {
+	private projected: Map<string, readonly [Value, Value]> | null = null;
+
+	/**
+	 * @param weights the door at the top of the network
+	 * @param features [B·S, L, d]
+	 * @param attentions every cross-attention of the network
+	 */
+	constructor(
+		private readonly weights: Weights,
+		readonly features: Value,
+		private readonly attentions: readonly CrossAttention[],
+	) {}
+
+	/** Keys and values [B·S, L, C] of one cross-attention. */
+	keysAndValues(path: string): readonly [key: Value, value: Value] {
+		this.projected ??= this.weights.graph.outsideRegions(() => this.project());
+		return this.projected.get(path)!;
+	}
+
+	private project(): Map<string, readonly [Value, Value]> {
+		const inside = this.weights.path === "" ? 0 : this.weights.path.length + 1;
+		const layers = this.attentions.flatMap(({ path, channels }) =>
+			["to_k", "to_v"].map((name) => ({ name: `${path.slice(inside)}.${name}`, width: channels })),
+		);
+		const values = parallelLinearLayers(this.weights, this.features, layers, { bias: false });
+		return new Map(this.attentions.map(({ path }, i) => [path, [values[2 * i]!, values[2 * i + 1]!]]));
+	}
 }

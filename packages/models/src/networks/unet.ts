@@ -2,8 +2,8 @@
 import { concat, type Recompute, ShapeError, timestepEmbedding, type Value, type Weights } from "@dreamdist/core";
 import { convLayer, groupNormLayer, linearLayer } from "./layers.js";
 import { downsample, resnetBlock, upsample } from "./resnet.js";
-import { repeatRows, spatialTransformer } from "./transformer.js";
-import type { UNetAttention, UNetConfig } from "./unet-config.js";
+import { type CrossAttention, repeatRows, spatialTransformer, TextContext } from "./transformer.js";
+import type { UNetAttention, UNetBlock, UNetConfig } from "./unet-config.js";
 
 export interface UNetInputs {
 	/** Noisy latents [B, h, w, inChannels]; h and w are multiples of 2^(levels − 1). */
@@ -51,10 +51,31 @@ function checkInputs(config: UNetConfig, { latents, timesteps, context }: UNetIn
 		);
 }
 
+/** Every cross-attention in the order of the network. */
+function crossAttentions(path: string, config: UNetConfig): CrossAttention[] {
+	const attentions: CrossAttention[] = [];
+	const add = (module: string, channels: number, layers: number) => {
+		for (let i = 0; i < layers; i++) {
+			const name = `${module}.transformer_blocks.${i}.attn2`;
+			attentions.push({ path: path === "" ? name : `${path}.${name}`, channels });
+		}
+	};
+	const addBlocks = (side: string, blocks: readonly UNetBlock[]) => {
+		blocks.forEach(({ channels, layers, attention }, level) => {
+			for (let i = 0; attention && i < layers; i++) add(`${side}.${level}.attentions.${i}`, channels, attention.layers);
+		});
+	};
+	addBlocks("down_blocks", config.down);
+	add("mid_block.attentions.0", config.down.at(-1)!.channels, config.middle.layers);
+	addBlocks("up_blocks", config.up);
+	return attentions;
+}
+
 /** One trace of the network: what its parts share. */
 class UNet {
 	/** silu of the time embedding [B, timeWidth], from which every residual block makes its own vector. */
 	private readonly time: Value;
+	private readonly context: TextContext;
 	/** Outputs on the way down, which the way up takes back in reverse. */
 	private readonly skips: Value[] = [];
 
@@ -65,6 +86,7 @@ class UNet {
 		private readonly recompute: Recompute,
 	) {
 		this.time = this.embedTime();
+		this.context = new TextContext(weights, inputs.context, crossAttentions(weights.path, config));
 	}
 
 	predict(): Value {
@@ -149,7 +171,7 @@ class UNet {
 		const { groups, linearProjection } = this.config;
 		const options = { heads, layers, groups, linearProjection, recomputeGeglu: this.recompute === "geglu" };
 		// The first one pairs latents with text features; from there on there is a row per pair.
-		return this.block(() => spatialTransformer(scope, x, this.inputs.context, options));
+		return this.block(() => spatialTransformer(scope, x, this.context, options));
 	}
 
 	private block(write: () => Value): Value {

@@ -83,6 +83,22 @@ describe("latents shared by text features", () => {
 		expect(batches.get("conv_out")).toBe(6);
 	});
 
+	it("makes all keys and values of the text in one product, and their gradient in one", () => {
+		declaredWeights((graph, door) => {
+			const y = predict(door, 2, 6);
+			const context = graph.inputs.find((value) => value.node.attributes.name === "context")!;
+			const readers = () => graph.nodes.filter((node) => node.inputs.includes(context));
+			expect(readers().map((node) => node.op.name)).toEqual(["matmul"]);
+			// 1 transformer with 2 blocks down, 2 in the middle, and up 2 of 2 and 2 of 1; each with keys and values.
+			expect(readers()[0]!.outputs[0]!.shape).toEqual([6, 5, 2 * (2 + 2 + 4) * 64 + 2 * 2 * 32]);
+			const [gradient] = gradients(mean(square(y)), [context]);
+			let last = gradient!.node;
+			while (last.op.name === "reshape") last = last.inputs[0]!.node;
+			expect(last.op.name).toBe("matmul");
+			expect(last.inputs[0]!.node.op.name).toBe("concat");
+		});
+	});
+
 	it("has the same gradients whatever is recomputed, and keeps less", async () => {
 		const results = [];
 		for (const recompute of ["nothing", "geglu", "blocks"] as const) {
