@@ -1,14 +1,14 @@
-// Builds and runs the engine's own tests (native/test), which need neither Node-API nor the packages.
-//   node scripts/native-tests.mjs                              on every instruction set that this machine can run
+// Builds and runs the engine's own tests (native/test and native/cuda/test), which need neither Node-API nor the packages.
+//   node scripts/native-tests.mjs                              on every instruction set of this machine and on the emulated CUDA device
 //   node scripts/native-tests.mjs --sanitize address,undefined
 //   node scripts/native-tests.mjs --arch aarch64               cross-compiled, under qemu-user
-// Other arguments go to the test program (--filter NAME, --isa NAME, --threads N, --list).
+// Other arguments go to the CPU's test program alone (--filter NAME, --isa NAME, --threads N, --list). The last line is the total.
 import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { missingMessage, missingParts, which } from "../packages/native-cuda/scripts/toolchain.mjs";
-import { CANNOT_RUN } from "./counts.mjs";
+import { addCounts, CANNOT_RUN, countLine, parseCounts } from "./counts.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -18,10 +18,24 @@ function stop(message, code = 1) {
 }
 
 /** Runs a program with our terminal; ends this process when it fails. */
-function run(command, args, env = process.env) {
-	const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: "inherit", env });
+function run(command, args) {
+	const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
 	if (error) stop(`${command} could not be started: ${error.message}.`);
 	if (status !== 0) stop(signal ? `${command} was ended by ${signal}.` : `${command} failed.`, status ?? 1);
+}
+
+/** Runs a test program and returns the counts of its last line. One that ends without them counts as a failure. */
+function runTests(command, args, env) {
+	const { status, stdout } = spawnSync(command, args, {
+		cwd: root,
+		stdio: ["inherit", "pipe", "inherit"],
+		encoding: "utf8",
+		maxBuffer: 2 ** 28,
+		env: { ...process.env, ...env },
+	});
+	process.stdout.write(stdout ?? "");
+	const counts = parseCounts(stdout ?? "") || { passed: 0, failed: 0, skipped: 0 };
+	return status !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
 }
 
 /** Takes `--name value` out of a list of arguments. */
@@ -47,8 +61,12 @@ function chooseVariant(sanitizers, arch) {
 	if (sanitizers !== undefined) {
 		return { folder: `build-${sanitizers.replaceAll(",", "-")}`, defines: { DD_SANITIZE: sanitizers }, launcher: [] };
 	}
-	return { folder: "build-native", defines: {}, launcher: [] };
+	// The emulator switches stacks itself, which the sanitizers can't follow.
+	const emulated = process.platform === "linux" && process.arch === "x64";
+	return { folder: "build-native", defines: {}, launcher: [], emulated };
 }
+
+const EMULATED_TESTS = ["emulator_plain_tests", "emulator_race_tests"];
 
 const args = process.argv.slice(2);
 const sanitizers = takeOption(args, "--sanitize");
@@ -57,7 +75,14 @@ const missing = missingParts();
 if (missing.length > 0) stop(missingMessage(missing));
 
 const folder = join(root, variant.folder);
-const defines = { CMAKE_BUILD_TYPE: "Release", DD_CUDA: "OFF", ...variant.defines };
+const onlyCpu = args.length > 0;
+const emulatedTests = variant.emulated && !onlyCpu ? EMULATED_TESTS : [];
+const defines = {
+	CMAKE_BUILD_TYPE: "Release",
+	DD_CUDA: "OFF",
+	DD_EMULATED: variant.emulated ? "ON" : "OFF",
+	...variant.defines,
+};
 const generator = which("ninja") ? ["-G", "Ninja"] : [];
 run("cmake", [
 	"-S",
@@ -67,6 +92,14 @@ run("cmake", [
 	...generator,
 	...Object.entries(defines).map(([key, value]) => `-D${key}=${value}`),
 ]);
-run("cmake", ["--build", folder, "--target", "engine_tests", "--parallel", String(availableParallelism())]);
+const targets = ["engine_tests", ...emulatedTests];
+run("cmake", ["--build", folder, "--target", ...targets, "--parallel", String(availableParallelism())]);
 const [program, ...programArgs] = [...variant.launcher, join(folder, "test", "engine_tests"), ...args];
-run(program, programArgs, { ...process.env, ASAN_OPTIONS: "detect_leaks=1", UBSAN_OPTIONS: "print_stacktrace=1" });
+const sanitizerOptions = { ASAN_OPTIONS: "detect_leaks=1", UBSAN_OPTIONS: "print_stacktrace=1" };
+let total = runTests(program, programArgs, sanitizerOptions);
+for (const name of emulatedTests) {
+	console.log(name);
+	total = addCounts(total, runTests(join(folder, "cuda", "test", name), [], {}));
+}
+if (!args.includes("--list")) console.log(countLine(total));
+process.exitCode = total.failed === 0 ? 0 : 1;
