@@ -1,11 +1,13 @@
 // `dreamdist generate`: text to pictures.
 import { join } from "node:path";
-import type { GeneratedPicture, GenerateOptions, ImageU8, ProgramMemory } from "@dreamdist/core";
+import type { GenerateOptions, ProgramMemory } from "@dreamdist/core";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { addExample, parseCount, parseSeed } from "../common-options.js";
 import type { CommandContext, CommandModule } from "../context.js";
 import { UsageError } from "../errors.js";
-import { openSource, type SourceOptions } from "../generate/source.js";
+import { PictureSheet } from "../generate/sheet.js";
+import { openSources, type SourceOptions } from "../generate/source.js";
+import { parseSweep } from "../generate/sweep.js";
 import { resolveModel } from "../model-path.js";
 import { userPath, writableFolder } from "../paths.js";
 import { ProgressLine } from "../progress-line.js";
@@ -42,17 +44,6 @@ function parseNumber(value: string): number {
 	throw new InvalidArgumentError("It must be a number.");
 }
 
-/** At most so many pictures side by side. */
-const SHEET_COLUMNS = 5;
-
-async function writeSheet(path: string, pictures: readonly ImageU8[], title: string): Promise<void> {
-	const { contactSheet, writePng } = await import("@dreamdist/core");
-	const rows: ImageU8[][] = [];
-	for (let i = 0; i < pictures.length; i += SHEET_COLUMNS) rows.push(pictures.slice(i, i + SHEET_COLUMNS));
-	const sheet = await contactSheet(rows, { cellWidth: 256, cellHeight: 256 });
-	await writePng(path, sheet.image, { text: { Title: title } });
-}
-
 const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 
 function describeMemory({ peak, weights, state, arena }: ProgramMemory, limit: number): string {
@@ -66,10 +57,10 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 			"generate needs a model: --model FOLDER, a .safetensors file, or the name of a model that `pull` has fetched",
 		);
 	const names = context.args[0] as string[];
-	const source = await openSource(names, options, directory);
+	const columns = await openSources(names, options, directory);
 	const folder = userPath(options.out, directory);
 	await writableFolder(folder);
-	const [{ generate, SAMPLER_NAMES, TIMESTEP_SPACINGS, writePng }, { loadPipeline }] = await Promise.all([
+	const [{ generateSweep, SAMPLER_NAMES, TIMESTEP_SPACINGS, writePng }, { loadPipeline }] = await Promise.all([
 		import("@dreamdist/core"),
 		import("@dreamdist/models"),
 	]);
@@ -94,7 +85,8 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 			...(spacing !== undefined && { timestepSpacing: spacing }),
 			...(options.karras && { useKarrasSigmas: true }),
 		});
-		const batch = options.batch ?? Math.min(count, 4);
+		const total = count * columns.length;
+		const batch = options.batch ?? Math.min(total, 4);
 		const settings: GenerateOptions = {
 			count,
 			steps,
@@ -115,28 +107,22 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 				output.notice(message);
 			},
 			onStep: ({ picture, step, steps: perBatch }) => {
-				const batches = Math.ceil(count / batch);
+				const batches = Math.ceil(total / batch);
 				line.update(Math.floor(picture / batch) * perBatch + step, batches * perBatch);
 			},
 		};
 		const digits = Math.max(4, String(count - 1).length);
-		const pictures: GeneratedPicture[] = [];
+		const sheet = new PictureSheet(columns.map(({ label }) => label));
 		const files: string[] = [];
-		for await (const picture of generate(pipe, source, settings)) {
-			const file = join(folder, `seed${seed}-${String(picture.index).padStart(digits, "0")}.png`);
+		const sources = columns.map(({ source }) => source);
+		for await (const picture of generateSweep(pipe, sources, settings)) {
+			const { suffix, recipe: sourceRecipe } = columns[picture.column]!;
+			const file = join(folder, `seed${seed}-${String(picture.index).padStart(digits, "0")}${suffix}.png`);
 			const recipe = {
 				dreamdist: "generate",
 				model: options.model,
-				...(prompt !== undefined && { prompt }),
-				...(names.length > 0 && {
-					distributions: names,
-					scale: options.mean ? 0 : options.scale,
-					...(names.length > 1 && { mix: options.mix }),
-					...(options.prefix !== undefined && { prefix: options.prefix }),
-					...(options.suffix !== undefined && { suffix: options.suffix }),
-					...(options.class !== undefined && { class: options.class }),
-					sampledPrompt: picture.prompt,
-				}),
+				...sourceRecipe,
+				...(names.length > 0 && { sampledPrompt: picture.prompt }),
 				negative,
 				seed,
 				index: picture.index,
@@ -153,17 +139,17 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 			};
 			await writePng(file, picture.image, { recipe });
 			files.push(file);
-			pictures.push(picture);
+			await sheet.add(picture);
 		}
 		line.clear();
-		const sheet = pictures.length > 1 ? join(folder, `seed${seed}-sheet.png`) : undefined;
-		if (sheet)
-			await writeSheet(
-				sheet,
-				pictures.map(({ image }) => image),
-				prompt ?? names.join(", "),
-			);
-		output.result({ files, ...(sheet && { sheet }) }, () => [...files, ...(sheet ? [sheet] : [])].join("\n"));
+		const sheetFile = total > 1 ? join(folder, `seed${seed}-${options.sweep?.kind ?? "sheet"}.png`) : undefined;
+		if (sheetFile) {
+			const left = await sheet.write(sheetFile, prompt ?? names.join(", "));
+			if (left > 0) output.notice(`The sheet has the first ${total - left} pictures; ${left} more are in the folder.`);
+		}
+		output.result({ files, ...(sheetFile && { sheet: sheetFile }) }, () =>
+			[...files, ...(sheetFile ? [sheetFile] : [])].join("\n"),
+		);
 		return 0;
 	} finally {
 		line.clear();
@@ -196,6 +182,16 @@ const generateCommand: CommandModule = {
 					.choices(["paper", "official"])
 					.default("paper"),
 			)
+			.option(
+				"--sweep <what=values>",
+				"a sheet along whose rows only one thing changes: scale=0,0.5,1,1.5,2 or mix=0:1:0.25 (the last distribution's weight)",
+				parseSweep,
+			)
+			.addOption(
+				new Option("--space <space>", "draw prompts among text features, or among token embeddings and encode each")
+					.choices(["features", "tokens"])
+					.default("features"),
+			)
 			.option("--per-prompt <n>", "pictures for each sampled prompt", parseCount, 1)
 			.option("--fixed-omega", "the same draw for all pictures and calls, so that only what you change changes")
 			.option(
@@ -214,7 +210,7 @@ const generateCommand: CommandModule = {
 			.option("--karras", "Karras' noise levels, for samplers that have them")
 			.option("--eta <eta>", "ddim: noise in every step, from 0 to 1", parseNumber)
 			.option("--size <WxH>", "pixels; default: what the model was trained at", parseSize)
-			.option("--count <n>", "pictures to make", parseCount, 1)
+			.option("--count <n>", "pictures to make; with --sweep its rows", parseCount, 1)
 			.option("--batch <n>", "pictures at once; default: the lesser of --count and 4", parseCount)
 			.option("--seed <n>", "a seed gives the same pictures whatever the batch", parseSeed, 0)
 			.option("--out <folder>", "where the pictures go", "pictures");

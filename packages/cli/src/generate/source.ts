@@ -1,9 +1,10 @@
 // What pictures are made from: a text, a learned distribution, or a mix of several, as the command line names them.
 import { existsSync, statSync } from "node:fs";
-import { join } from "node:path";
-import type { PromptDistribution, PromptSource } from "@dreamdist/core";
+import { basename, extname, join } from "node:path";
+import type { PromptDistribution, SampledSource } from "@dreamdist/core";
 import { UsageError } from "../errors.js";
 import { userPath } from "../paths.js";
+import type { Sweep } from "./sweep.js";
 
 export interface SourceOptions {
 	prompt?: string;
@@ -15,6 +16,20 @@ export interface SourceOptions {
 	suffix?: string;
 	class?: string;
 	mix: "paper" | "official";
+	/** Where prompts are drawn: among the encoder's features, or among token embeddings. */
+	space: "features" | "tokens";
+	sweep?: Sweep;
+}
+
+/** What one picture, or one column of a sweep, is made from. */
+export interface SourceColumn {
+	/** Empty but in a sweep. */
+	readonly label: string;
+	/** What a file's name has of it; empty but in a sweep. */
+	readonly suffix: string;
+	readonly source: SampledSource | string;
+	/** What of a picture's recipe is about its source. */
+	readonly recipe: Readonly<Record<string, unknown>>;
 }
 
 export interface NamedSource {
@@ -54,27 +69,25 @@ function distributionFile(path: string, directory: string): string {
 	return existsSync(full) && statSync(full).isDirectory() ? join(full, "distribution.safetensors") : full;
 }
 
-/** @throws UsageError for options that do not go together; FileError or FormatError naming a distribution's file */
-export async function openSource(
-	names: readonly string[],
-	options: SourceOptions,
-	directory: string,
-): Promise<PromptSource | string> {
-	if (names.length === 0) {
-		if (options.prompt !== undefined) return options.prompt;
-		throw new UsageError(
-			'generate needs a text (--prompt "a lighthouse at night") or a learned distribution (RUN or a .safetensors file)',
-		);
-	}
-	if (options.prompt !== undefined)
-		throw new UsageError(
-			"--prompt and a distribution do not go together; put words around a distribution with --prefix and --suffix",
-		);
+/** What a distribution is called: its run folder's name, or its file's without ending. */
+export function sourceName(path: string): string {
+	const name = basename(path);
+	return name === "distribution.safetensors" ? basename(join(path, "..")) : basename(name, extname(name));
+}
+
+interface Part {
+	readonly name: string;
+	readonly weight: number;
+	readonly source: PromptDistribution;
+}
+
+/** Opens the named distributions, edited and scaled as asked. @throws FileError or FormatError naming a distribution's file */
+async function openParts(names: readonly string[], options: SourceOptions, directory: string): Promise<Part[]> {
 	const { PromptDistribution } = await import("@dreamdist/core");
 	const sources = names.map(parseNamedSource);
 	const weights = weightsOf(sources);
-	const distributions: PromptDistribution[] = [];
-	for (const { path, gamma } of sources) {
+	const parts: Part[] = [];
+	for (const [i, { path, gamma }] of sources.entries()) {
 		let distribution = await PromptDistribution.load(distributionFile(path, directory));
 		if (options.class !== undefined) distribution = distribution.ofClass(options.class);
 		const { prefix, suffix } = options;
@@ -83,11 +96,77 @@ export async function openSource(
 				...(prefix !== undefined && { prefix }),
 				...(suffix !== undefined && { suffix }),
 			});
-		distributions.push(distribution.scale(options.mean ? 0 : gamma * options.scale));
+		const source = distribution.scale(options.mean ? 0 : gamma * options.scale);
+		parts.push({ name: sourceName(path), weight: weights[i]!, source });
 	}
-	if (distributions.length === 1 && (sources[0]!.weight ?? 1) === 1) return distributions[0]!;
-	return PromptDistribution.mix(
-		distributions.map((source, i) => ({ source, weight: weights[i]! })),
-		options.mix,
-	);
+	return parts;
+}
+
+/** What pictures are made from: one column, or those of a sweep. @throws UsageError for options that do not go together */
+export async function openSources(
+	names: readonly string[],
+	options: SourceOptions,
+	directory: string,
+): Promise<SourceColumn[]> {
+	const { prompt, sweep, space } = options;
+	checkOptions(names, options);
+	if (prompt !== undefined) return [{ label: "", suffix: "", source: prompt, recipe: { prompt } }];
+	const { PromptDistribution, sweepMix, sweepScale, sweptWeights } = await import("@dreamdist/core");
+	const parts = await openParts(names, options, directory);
+	const weights = parts.map(({ weight }) => weight);
+	const isMix = parts.length > 1 || weights[0] !== 1;
+	const recipe = {
+		distributions: names,
+		scale: options.mean ? 0 : options.scale,
+		space,
+		...(isMix && { mix: options.mix, weights }),
+		...(options.prefix !== undefined && { prefix: options.prefix }),
+		...(options.suffix !== undefined && { suffix: options.suffix }),
+		...(options.class !== undefined && { class: options.class }),
+	};
+	if (sweep?.kind === "mix") {
+		const sources = sweepMix(parts, sweep.values, options.mix);
+		return sweep.values.map((value, i) => {
+			const own = sweptWeights(weights, value);
+			const label = parts.map(({ name }, k) => `${plain(own[k]!)} ${name}`).join(" + ");
+			return { label, suffix: `-mix${plain(value)}`, source: sources[i]!, recipe: { ...recipe, weights: own } };
+		});
+	}
+	const mixed = isMix ? PromptDistribution.mix(parts, options.mix) : parts[0]!.source;
+	const source = space === "tokens" ? parts[0]!.source.inTokenSpace() : mixed;
+	if (!sweep) return [{ label: "", suffix: "", source, recipe }];
+	const sources = sweepScale(source, sweep.values);
+	return sweep.values.map((scale, i) => ({
+		label: `scale ${plain(scale)}`,
+		suffix: `-scale${plain(scale)}`,
+		source: sources[i]!,
+		recipe: { ...recipe, scale },
+	}));
+}
+
+const plain = (value: number) => String(Number(value.toFixed(6)));
+
+function checkOptions(names: readonly string[], options: SourceOptions): void {
+	const { prompt, sweep, space, mean, scale } = options;
+	if (names.length === 0 && prompt === undefined)
+		throw new UsageError(
+			'generate needs a text (--prompt "a lighthouse at night") or a learned distribution (RUN or a .safetensors file)',
+		);
+	if (prompt !== undefined) {
+		if (names.length > 0)
+			throw new UsageError(
+				"--prompt and a distribution do not go together; put words around a distribution with --prefix and --suffix",
+			);
+		if (sweep) throw new UsageError("--sweep needs learned distributions; a text has no spread to scale or mix");
+		if (space === "tokens")
+			throw new UsageError("--space tokens needs a learned distribution; a text has no prompts to draw from");
+	}
+	if (space === "tokens" && (names.length > 1 || sweep?.kind === "mix"))
+		throw new UsageError(
+			"--space tokens draws from one distribution; mixes (--sweep mix, several distributions) are of features",
+		);
+	if (sweep?.kind === "scale" && (mean || scale !== 1))
+		throw new UsageError(`--sweep scale sets the scale itself; leave out ${mean ? "--mean" : "--scale"}`);
+	if (sweep?.kind === "mix" && names.length < 2)
+		throw new UsageError("--sweep mix needs two distributions or more: generate RUN1 RUN2 --sweep mix=0:1:0.25");
 }

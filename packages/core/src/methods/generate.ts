@@ -4,8 +4,8 @@ import type { ImageU8 } from "../data/image/image.js";
 import { ArgumentError } from "../errors.js";
 import { type PictureRequest, PictureSampler, type PictureSamplerOptions } from "./picture-sampler.js";
 import type { FrozenModel } from "./pipeline.js";
-import type { PromptSource } from "./prompts/distribution.js";
-import { FeatureDistribution } from "./prompts/feature-distribution.js";
+import type { SampledSource } from "./prompts/distribution.js";
+import { FeatureDistribution, type PromptSampler } from "./prompts/feature-distribution.js";
 import { PromptEncoder } from "./prompts/prompt-encoder.js";
 import { checkSeed } from "./prompts/randomness.js";
 
@@ -30,13 +30,19 @@ export interface GenerateOptions extends Omit<PictureSamplerOptions, "size"> {
 }
 
 export interface GeneratedPicture {
-	/** 0 … count − 1 */
+	/** 0 … count − 1; decides its noise. */
 	readonly index: number;
 	/** Number of its sampled prompt. */
 	readonly prompt: number;
 	readonly image: ImageU8;
 	/** Features of its prompt, [L, d]. */
 	readonly features: Float32Array;
+}
+
+/** A picture of a sweep: `index` is its row. */
+export interface SweptPicture extends GeneratedPicture {
+	/** Which of the sources it was made from. */
+	readonly column: number;
 }
 
 function checkCount(name: string, value: number): void {
@@ -51,8 +57,8 @@ export function defaultSize(model: FrozenModel): [number, number] {
 	return [sampleSize[1] * model.autoencoder.factor, sampleSize[0] * model.autoencoder.factor];
 }
 
-/** The Gaussian that prompts are drawn from; that of a text is the text alone. */
-export async function fitSource(source: PromptSource | string, encoder: PromptEncoder): Promise<FeatureDistribution> {
+/** What prompts are drawn from; the Gaussian of a text is the text alone. */
+export async function fitSource(source: SampledSource | string, encoder: PromptEncoder): Promise<PromptSampler> {
 	if (typeof source !== "string") return source.fit(encoder);
 	const { length, width } = encoder.textEncoder;
 	const features = await encoder.encodeText(source);
@@ -71,38 +77,57 @@ export async function fitSource(source: PromptSource | string, encoder: PromptEn
  */
 export async function* generate(
 	model: FrozenModel,
-	source: PromptSource | string,
+	source: SampledSource | string,
 	options: GenerateOptions = {},
 ): AsyncGenerator<GeneratedPicture, void, undefined> {
+	for await (const { column: _, ...picture } of generateSweep(model, [source], options)) yield picture;
+}
+
+/**
+ * Generates a grid: row i is picture i of the seed, with one noise and one ω, from each of the sources in turn. So along a row nothing
+ * changes but the source. Everything is compiled once, whatever the number of sources.
+ *
+ * ```ts
+ * for await (const { image, index, column } of generateSweep(pipe, sweepScale(cathedrals, [0, 1, 2]), { count: 4 }))
+ *   await writePng(`row-${index}-column-${column}.png`, image);
+ * ```
+ *
+ * @param options as for `generate`; `count` is the number of rows, and `onStep` counts the pictures of all of them
+ */
+export async function* generateSweep(
+	model: FrozenModel,
+	sources: readonly (SampledSource | string)[],
+	options: GenerateOptions = {},
+): AsyncGenerator<SweptPicture, void, undefined> {
 	const { count = 1, perPrompt = 1, fixedOmega = false, seed = 0, negative = "", batch = 1, signal, onStep } = options;
 	checkCount("count", count);
 	checkCount("perPrompt", perPrompt);
 	checkSeed(seed);
+	if (sources.length === 0) throw new ArgumentError("there is nothing to generate pictures from");
 	const encoder = new PromptEncoder(model.device, model.textEncoder);
 	let sampler: PictureSampler | null = null;
 	try {
-		const fitted = await fitSource(source, encoder);
+		const fitted: PromptSampler[] = [];
+		for (const source of sources) fitted.push(await fitSource(source, encoder));
 		const unconditional = await encoder.encodeText(negative);
 		sampler = await PictureSampler.create(model, { ...options, size: options.size ?? defaultSize(model) }, signal);
 		options.onPlan?.(sampler.memory);
-		for (let from = 0; from < count; from += batch) {
-			const requests: (PictureRequest & { prompt: number })[] = [];
-			for (let index = from; index < Math.min(count, from + batch); index++) {
+		const total = count * sources.length;
+		for (let from = 0; from < total; from += batch) {
+			const requests: (PictureRequest & { prompt: number; column: number })[] = [];
+			for (let place = from; place < Math.min(total, from + batch); place++) {
+				const index = Math.floor(place / sources.length);
+				const column = place % sources.length;
 				const prompt = fixedOmega ? 0 : Math.floor(index / perPrompt);
-				requests.push({
-					features: fitted.sample(seed, prompt),
-					noise: sampler.noise(seed, index),
-					seed,
-					index,
-					prompt,
-				});
+				const features = await fitted[column]!.sample(seed, prompt);
+				requests.push({ features, noise: sampler.noise(seed, index), seed, index, prompt, column });
 			}
 			const latents = await sampler.latents(requests, unconditional, {
 				...(signal && { signal }),
-				onStep: (step, steps) => onStep?.({ picture: from, count, step, steps }),
+				onStep: (step, steps) => onStep?.({ picture: from, count: total, step, steps }),
 			});
-			for (const [i, { index, prompt, features }] of requests.entries())
-				yield { index, prompt, features, image: await sampler.image(latents[i]!, signal) };
+			for (const [i, { index, prompt, column, features }] of requests.entries())
+				yield { index, prompt, column, features, image: await sampler.image(latents[i]!, signal) };
 		}
 	} finally {
 		sampler?.dispose();

@@ -1,5 +1,13 @@
 // Methods that personalise a frozen model.
-export { defaultSize, fitSource, type GeneratedPicture, type GenerateOptions, generate } from "./generate.js";
+export {
+	defaultSize,
+	fitSource,
+	type GeneratedPicture,
+	type GenerateOptions,
+	generate,
+	generateSweep,
+	type SweptPicture,
+} from "./generate.js";
 export { Learning, type LearnOptions, type LearnPlan, type LearnResult, learn } from "./learn.js";
 export {
 	LEARN_PRESETS,

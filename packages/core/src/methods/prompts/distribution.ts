@@ -7,12 +7,24 @@ import {
 	readDistribution,
 	writeDistribution,
 } from "./distribution-file.js";
-import { checkWeights, type FeatureDistribution, type MixRule, mixFeatures } from "./feature-distribution.js";
+import {
+	checkWeights,
+	type FeatureDistribution,
+	type MixRule,
+	mixFeatures,
+	type PromptSampler,
+} from "./feature-distribution.js";
 import { frameWords, type PromptFrame } from "./frame.js";
 import type { FittedPrompts, PromptEncoder, PromptTokens } from "./prompt-encoder.js";
+import { TokenSpaceSampler } from "./token-space.js";
+
+/** Anything that a text encoder makes prompts from. */
+export interface SampledSource {
+	fit(encoder: PromptEncoder): Promise<PromptSampler>;
+}
 
 /** Anything that a text encoder turns into a Gaussian over its features: a distribution, or a mix of some. */
-export interface PromptSource {
+export interface PromptSource extends SampledSource {
 	/** Re-encodes the prompts and fits the Gaussian, scaled as asked. */
 	fit(encoder: PromptEncoder): Promise<FeatureDistribution>;
 }
@@ -177,6 +189,16 @@ export class PromptDistribution implements PromptSource {
 	async fit(encoder: PromptEncoder): Promise<FeatureDistribution> {
 		const { distribution } = await this.encode(encoder);
 		return this.gamma === 1 ? distribution : distribution.scale(this.gamma);
+	}
+
+	/**
+	 * The same prompts drawn in the space of token embeddings: a Gaussian over the K prompts' vectors, of which each sample is then
+	 * encoded (the official code's `sample_ctx`). It can't be mixed with others.
+	 */
+	inTokenSpace(): SampledSource {
+		return {
+			fit: async (encoder) => new TokenSpaceSampler(encoder, this.tokens, this.frame(encoder), this.gamma),
+		};
 	}
 
 	/** Features of one prompt, [L, d]: number `index` (default 0) of a seed. */

@@ -2,8 +2,21 @@
 import { ArgumentError } from "../../errors.js";
 import { normals } from "./randomness.js";
 
+/** What prompts are drawn from. */
+export interface PromptSampler {
+	/** Features of prompt number `index` (default 0) of a seed, [L, d]: always the same numbers, whatever else is drawn. */
+	sample(seed: number, index?: number): Float32Array | Promise<Float32Array>;
+	/** The same with the deviation times `gamma`. */
+	scale(gamma: number): PromptSampler;
+}
+
+/** The standard normal numbers that prompt `index` of a seed is made with. */
+export function promptOmega(seed: number, index: number, count: number): Float32Array {
+	return normals(seed, "pictureOmega", 0, index, count);
+}
+
 /** A diagonal Gaussian over text features: one mean and standard deviation per position and channel. */
-export class FeatureDistribution {
+export class FeatureDistribution implements PromptSampler {
 	constructor(
 		/** [L, d] */
 		readonly mean: Float32Array,
@@ -43,7 +56,7 @@ export class FeatureDistribution {
 
 	/** Prompt number `index` of a seed, [L, d]: always the same numbers, whatever else is drawn. */
 	sample(seed: number, index = 0): Float32Array {
-		return this.sampleWith(normals(seed, "pictureOmega", 0, index, this.mean.length));
+		return this.sampleWith(promptOmega(seed, index, this.mean.length));
 	}
 
 	/** The mean of the deviations, over positions and channels. */

@@ -1,4 +1,4 @@
-export { PromptDistribution, type PromptSource } from "./distribution.js";
+export { PromptDistribution, type PromptSource, type SampledSource } from "./distribution.js";
 export {
 	type DistributionContents,
 	type LearnedWords,
@@ -6,7 +6,15 @@ export {
 	readDistribution,
 	writeDistribution,
 } from "./distribution-file.js";
-export { checkWeights, FeatureDistribution, MIX_RULES, type MixRule, mixFeatures } from "./feature-distribution.js";
+export {
+	checkWeights,
+	FeatureDistribution,
+	MIX_RULES,
+	type MixRule,
+	mixFeatures,
+	type PromptSampler,
+	promptOmega,
+} from "./feature-distribution.js";
 export {
 	declareFrames,
 	type FrameValues,
@@ -41,4 +49,6 @@ export {
 } from "./learning-program.js";
 export { denoisingErrors, type SnrWeighting, TIMESTEP_SCALARS, timestepScalars } from "./loss.js";
 export { type FittedPrompts, PromptEncoder, type PromptTokens } from "./prompt-encoder.js";
+export { sweepMix, sweepScale, sweptWeights } from "./sweep.js";
+export { TokenSpaceSampler } from "./token-space.js";
 export { TokenState, type TokenUpdateOptions } from "./token-update.js";
