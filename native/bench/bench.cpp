@@ -5,6 +5,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#if __has_include(<sys/mman.h>)
+#include <sys/mman.h>
+#endif
 
 #include "isa/peak.h"
 
@@ -57,6 +60,18 @@ std::string quoted(const std::string& text) {
 }
 
 }  // namespace
+
+void* allocate(size_t bytes) {
+	constexpr size_t kHuge = 2 << 20;
+	const size_t alignment = bytes >= 2 * kHuge ? kHuge : 64;
+	bytes = (bytes + alignment - 1) / alignment * alignment;
+	void* p = std::aligned_alloc(alignment, bytes);
+	if (!p) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+	if (alignment == kHuge) madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+	return p;
+}
 
 Register::Register(const char* name, void (*body)(Bench&)) { entries().push_back({name, body}); }
 

@@ -17,18 +17,15 @@
 
 namespace dreamdist::bench {
 
-// Cache lines as the engine's arena has them; std::vector alone starts 16 bytes into one.
+// Memory as the engine's arena has it: whole cache lines, huge pages where it is large.
+void* allocate(size_t bytes);
 template <class T>
 struct LineAligned {
 	using value_type = T;
 	LineAligned() = default;
 	template <class U>
 	LineAligned(const LineAligned<U>&) {}
-	T* allocate(size_t count) {
-		void* p = std::aligned_alloc(64, (count * sizeof(T) + 63) / 64 * 64);
-		if (!p) throw std::bad_alloc();
-		return static_cast<T*>(p);
-	}
+	T* allocate(size_t count) { return static_cast<T*>(bench::allocate(count * sizeof(T))); }
 	void deallocate(T* p, size_t) { std::free(p); }
 	bool operator==(const LineAligned&) const { return true; }
 };

@@ -1,5 +1,7 @@
 #include "onednn.h"
 
+#include "bench.h"
+
 #if !DD_ONEDNN
 namespace dreamdist::bench {
 std::vector<std::function<void()>> onednn_matmul(int64_t, int64_t, int64_t, int) { return {}; }
@@ -29,19 +31,26 @@ dnnl::engine& engine() {
 
 memory::desc describe(const memory::dims& dims, Tag tag) { return memory::desc(dims, memory::data_type::f32, tag); }
 
+// A tensor in the same kind of memory as our kernels' operands.
+struct Tensor {
+	std::shared_ptr<Floats> values;
+	memory view;
+};
+
 // Plain random numbers, so that no arithmetic meets subnormals.
-memory filled(const memory::desc& layout) {
-	memory data(layout, engine());
+Tensor filled(const memory::desc& layout) {
+	auto values = std::make_shared<Floats>(layout.get_size() / sizeof(float));
 	std::mt19937 rng(1);
 	std::uniform_real_distribution<float> uniform(-1, 1);
-	float* values = (float*)data.get_data_handle();
-	for (size_t i = 0; i < layout.get_size() / sizeof(float); i++) values[i] = uniform(rng);
-	return data;
+	for (float& value : *values) value = uniform(rng);
+	return {values, memory(layout, engine(), values->data())};
 }
 
-std::function<void()> ready(const dnnl::primitive& primitive, std::unordered_map<int, memory> arguments) {
+std::function<void()> ready(const dnnl::primitive& primitive, const std::unordered_map<int, Tensor>& tensors) {
 	auto stream = std::make_shared<dnnl::stream>(engine());
-	return [primitive, stream, arguments = std::move(arguments)]() mutable {
+	std::unordered_map<int, memory> arguments;
+	for (auto& [role, tensor] : tensors) arguments.emplace(role, tensor.view);
+	return [primitive, stream, tensors, arguments]() mutable {
 		primitive.execute(*stream, arguments);
 		stream->wait();
 	};
