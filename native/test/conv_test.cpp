@@ -213,6 +213,11 @@ TEST(conv2d_deep_and_large) {
 	forward(t, wide.same(1, 1));
 	Problem narrow{.H = 4, .W = 4, .C1 = 70, .O = 2100, .kh = 3, .kw = 3, .pt = 1, .pl = 1, .packed = true};
 	input_grad(t, narrow.same(1, 1));
+	Problem few{.N = 3, .H = 3, .W = 3, .C1 = 1040, .C2 = 30, .O = 40, .kh = 3, .kw = 3, .sh = 2, .sw = 2, .pt = 1, .pl = 1, .packed = true};
+	for (DType type : kTypes) {
+		few.weight = type;
+		input_grad(t, few.same(1, 1));
+	}
 	Problem large{.H = 50, .W = 51, .C1 = 24, .O = 20, .kh = 3, .kw = 3, .pt = 1, .pl = 1, .act = 2, .residual = true};
 	forward(t, large.same(1, 1));
 	input_grad(t, large);

@@ -146,6 +146,18 @@ TEST(matmul_text_tower_rows) {
 		}
 }
 
+TEST(matmul_few_rows_by_a_transposed_weight) {
+	for (int64_t m : {1, 15, 16, 17, 63, 65, 128, 129, 255, 256, 257})
+		for (Source source : {kPacked, kPackedInterleaved})
+			solve(t, {.M = m, .N = 37, .K = 150, .act = 2, .source = source, .weight = kTypes[m % 3], .bias = true, .residual = true, .preact = true});
+	// More columns than are summed at a time, a reduction longer than is transposed at a time.
+	for (DType type : kTypes) {
+		solve(t, {.M = 17, .N = 1100, .K = 70, .source = kPacked, .weight = type, .extra_c = 3});
+		solve(t, {.M = 33, .N = 20, .K = 4500, .source = kPackedInterleaved, .weight = type});
+		solve(t, {.batch = 2, .M = 200, .N = 20, .K = 1300, .source = kPacked, .weight = type, .gap = 3, .alpha = 0.5});
+	}
+}
+
 TEST(matmul_gradient_of_a_linear_weight) {
 	solve(t, {.M = 130, .N = 97, .K = 1500, .trans_a = true});
 	solve(t, {.batch = 3, .M = 33, .N = 40, .K = 391, .trans_a = true, .act = 2, .weight = DType::bf16, .bias = true, .residual = true, .preact = true});

@@ -1,7 +1,7 @@
 // conv2d and its input gradient as indirect products: no im2col buffer, rows of the product are positions, the reduction runs over
 // taps and channels. And the packer of filters.
 #include "conv_geometry.h"
-#include "gemm.h"
+#include "few_rows.h"
 #include "table.h"
 
 namespace dreamdist::cpu::DD_ISA {
@@ -57,11 +57,10 @@ struct PixelRows {
 struct PixelOut {
 	Epilogue epilogue;
 	int64_t grid_h, grid_w, height, width, classes_y, classes_x, class_y, class_x;
-	void store(int64_t first, int rows, const Panel& panel, const float* tile) const {
+	void index(int64_t first, int64_t rows, int64_t* to) const {
 		int64_t column = first % grid_w, row = first / grid_w % grid_h, sample = first / grid_w / grid_h;
-		int64_t index[kMaxRows];
-		for (int i = 0; i < rows; i++) {
-			index[i] = (sample * height + row * classes_y + class_y) * width + column * classes_x + class_x;
+		for (int64_t i = 0; i < rows; i++) {
+			to[i] = (sample * height + row * classes_y + class_y) * width + column * classes_x + class_x;
 			if (++column == grid_w) {
 				column = 0;
 				if (++row == grid_h) {
@@ -70,7 +69,11 @@ struct PixelOut {
 				}
 			}
 		}
-		epilogue.store_tile(index, rows, panel, tile);
+	}
+	void store(int64_t first, int rows, const Panel& panel, const float* tile) const {
+		int64_t pixels[kMaxRows];
+		index(first, rows, pixels);
+		epilogue.store_tile(pixels, rows, panel, tile);
 	}
 };
 
@@ -84,14 +87,16 @@ struct FilterRows {
 	Cut outputs;
 	bool made() const { return true; }
 	Memory source(int64_t, const Panel&, int64_t) const { return {}; }
+	int64_t outputs_begin(int64_t s) const { return outputs.start(s % outputs.pieces); }
+	int64_t depth_row(int64_t s) const {
+		const Tap &y = taps_y[s / outputs.pieces / count_x], &x = taps_x[s / outputs.pieces % count_x];
+		return (filter.first(y.phase, x.phase) + y.group * filter.x.groups(x.phase) + x.group) * channels + channel;
+	}
 	const float* panel(int64_t, const Panel& panel, int64_t s0, int64_t s1, int64_t, int64_t, float* scratch) const {
 		float* to = scratch;
 		for (int64_t s = s0; s < s1; s++) {
-			const int64_t piece = s % outputs.pieces, tap = s / outputs.pieces;
-			const Tap &y = taps_y[tap / count_x], &x = taps_x[tap % count_x];
-			const int64_t slot = filter.first(y.phase, x.phase) + y.group * filter.x.groups(x.phase) + x.group;
-			weight.backward(slot * channels + channel + panel.run[0].column, panel.run[0].columns, outputs.start(piece), outputs.start(piece + 1), to,
-							panel.width());
+			const int64_t piece = s % outputs.pieces;
+			weight.backward(depth_row(s) + panel.run[0].column, panel.run[0].columns, outputs.start(piece), outputs.start(piece + 1), to, panel.width());
 			to += outputs.length(piece) * panel.width();
 		}
 		return scratch;
@@ -100,19 +105,21 @@ struct FilterRows {
 
 struct Scratch {
 	Workspace work;
+	FewRowsWorkspace few;
 	Tap *taps_y, *taps_x;
 	float* zeros;
 	int64_t bytes;
-	Scratch(Carver& carver, const ConvShape& shape, int64_t segments)
+	Scratch(Carver& carver, const ConvShape& shape, int64_t segments, bool few_rows)
 		: work(carver, segments),
+		  few(carver, few_rows),
 		  taps_y(carver.take<Tap>(shape.y.max_taps())),
 		  taps_x(carver.take<Tap>(shape.x.max_taps())),
 		  zeros(carver.take<float>(kMaxSegment)),
 		  bytes(carver.used) {}
-	static Scratch of(ThreadTeam& team, int thread, const ConvShape& shape, int64_t segments) {
+	static Scratch of(ThreadTeam& team, int thread, const ConvShape& shape, int64_t segments, bool few_rows) {
 		Carver count{nullptr};
-		Carver carver{(char*)team.scratch(thread, Scratch(count, shape, segments).bytes)};
-		Scratch scratch(carver, shape, segments);
+		Carver carver{(char*)team.scratch(thread, Scratch(count, shape, segments, few_rows).bytes)};
+		Scratch scratch(carver, shape, segments, few_rows);
 		std::memset(scratch.zeros, 0, kMaxSegment * sizeof(float));
 		return scratch;
 	}
@@ -162,7 +169,7 @@ void conv2d(const KernelArgs& args, ThreadTeam& team) {
 	epilogue.preact = args.ptr(7);
 
 	team.parallel_for(grid.parts(), 1, [&](int64_t begin, int64_t end, int thread) {
-		Scratch scratch = Scratch::of(team, thread, shape, segments);
+		Scratch scratch = Scratch::of(team, thread, shape, segments, false);
 		for (int64_t part = begin; part < end; part++)
 			for (int64_t cls = 0; cls < classes_y * classes_x; cls++) {
 				const int64_t class_y = cls / classes_x, class_x = cls % classes_x;
@@ -189,11 +196,12 @@ void conv2d_input_grad(const KernelArgs& args, ThreadTeam& team) {
 	const int64_t channels[] = {outputs[0] ? shape.C1 : 0, outputs[1] ? shape.C2 : 0};
 	const int64_t panels[] = {Columns{channels[0], false}.panels(), Columns{channels[1], false}.panels()};
 	if (panels[0] + panels[1] == 0) return;
-	const Grid grid = choose_grid(1, shape.N * members(shape.H, classes_y, 0) * members(shape.W, classes_x, 0), panels[0] + panels[1], weight.depth, 10,
-								  team.size());
+	const int64_t most_rows = shape.N * members(shape.H, classes_y, 0) * members(shape.W, classes_x, 0);
+	const bool few = few_rows(most_rows, segments);
+	const Grid grid = choose_grid(1, few ? 1 : most_rows, panels[0] + panels[1], few ? weight.depth * most_rows : weight.depth, 10, team.size());
 
 	team.parallel_for(grid.parts(), 1, [&](int64_t begin, int64_t end, int thread) {
-		Scratch scratch = Scratch::of(team, thread, shape, segments);
+		Scratch scratch = Scratch::of(team, thread, shape, segments, few);
 		for (int64_t part = begin; part < end; part++)
 			for (int64_t cls = 0; cls < classes_y * classes_x; cls++) {
 				const int64_t class_y = cls / classes_x, class_x = cls % classes_x;
@@ -210,7 +218,11 @@ void conv2d_input_grad(const KernelArgs& args, ThreadTeam& team) {
 					own.panel_end = min_of(share.panel_end - before, panels[which]);
 					const FilterRows filter_rows{weight, shape.filter(), shape.channels(), which ? shape.C1 : 0, scratch.taps_y, scratch.taps_x, count_x, cut};
 					const PixelOut out{{outputs[which], channels[which], channels[which]}, grid_h, grid_w, shape.H, shape.W, classes_y, classes_x, class_y, class_x};
-					multiply(rows, filter_rows, out, Columns{channels[which], false}, own, scratch.work);
+					const Columns columns{channels[which], false};
+					if (few)
+						multiply_few_rows(rows, filter_rows, out, shape.N * grid_h * grid_w, own.panel_begin * columns.full(),
+										  min_of(own.panel_end * columns.full(), columns.count), scratch.work, scratch.few);
+					else multiply(rows, filter_rows, out, columns, own, scratch.work);
 				}
 			}
 	});

@@ -63,6 +63,19 @@ struct Epilogue {
 		}
 	}
 
+	// The same from transposed sums: sums[j·sums_pitch + i] belongs to row index[i] and column `column` + j. Not for geglu.
+	void store_transposed(const int64_t* index, int64_t rows, int64_t column, int64_t columns_here, const float* sums, int64_t sums_pitch) const {
+		for (int64_t j = 0; j < columns_here; j += kLanes)
+			for (int64_t i = 0; i < rows; i += kLanes) {
+				vf block[kLanes];
+				alignas(64) float tile[kLanes * kLanes];
+				for (int64_t l = 0; l < kLanes; l++) block[l] = j + l < columns_here ? load(sums + (j + l) * sums_pitch + i) : zero();
+				transpose_block(block);
+				for (int64_t l = 0; l < kLanes; l++) store(tile + l * kLanes, block[l]);
+				store_tile(index + i, (int)min_of(kLanes, rows - i), {1, 1, {{column + j, min_of(kLanes, columns_here - j), 0}, {}}}, tile);
+			}
+	}
+
 private:
 	vf linear(vf sum, int64_t row, int64_t column, int64_t n) const {
 		vf u = sum * set1(alpha);

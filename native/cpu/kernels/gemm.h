@@ -13,7 +13,7 @@ constexpr int64_t kDepth = 2048;         // rows of a panel at a time: 512 KB of
 constexpr int64_t kShallowDepth = 128;   // where a panel is made in scratch for few rows: made, used and forgotten in L1
 constexpr int64_t kMaxSegment = 2048;    // longer stretches of the reduction are cut
 constexpr int64_t kBandRows = 1024;
-constexpr int64_t kBandBytes = 512 << 10;
+constexpr int64_t kBandBytes = 1024 << 10;  // of a band's memory and a panel's chunk together: half of L2
 constexpr int64_t kBandPointers = 32768;        // row pointers of a band
 
 // Hands out aligned pieces of one block of memory; with a null base it only counts.
@@ -81,8 +81,10 @@ template <class A, class B, class Out>
 void multiply(const A& a, const B& b, const Out& out, const Columns& columns, const Share& share, Workspace& work) {
 	const int64_t rows = share.row_end - share.row_begin, segments = a.segments();
 	if (rows <= 0 || share.panel_begin >= share.panel_end) return;
-	for (int64_t s = 0; s < segments; s++) work.lengths[s] = a.length(s);
-	int64_t limit = b.made() ? kBandRows : max_of(kBandBytes / max_of(a.row_bytes(), 1), 8 * kRowsOf[kPanelVectors]);
+	int64_t total = 0;
+	for (int64_t s = 0; s < segments; s++) total += work.lengths[s] = a.length(s);
+	const int64_t band_bytes = kBandBytes - min_of(total, kDepth) * kPanelColumns * 4;
+	int64_t limit = b.made() ? kBandRows : max_of(band_bytes / max_of(a.row_bytes(), 1), 8 * kRowsOf[kPanelVectors]);
 	limit = min_of(min_of(limit, kBandRows), min_of(a.max_rows(), max_of(kBandPointers / max_of(segments, 1), kMaxRows)));
 	const int64_t bands = ceil_div(rows, limit);
 	alignas(64) float tile_sums[kMaxRows * kPanelColumns];
@@ -129,10 +131,10 @@ struct Grid {
 	}
 };
 
-// `panel_cost`: what bringing one row of a panel costs, in the time one tile row spends on it.
-inline Grid choose_grid(int64_t items, int64_t rows, int64_t panels, int64_t depth, int64_t panel_cost, int threads) {
+// `work`: multiplications per row and column of a panel. `panel_cost`: what bringing one row of a panel costs, in the time one tile row spends on it.
+inline Grid choose_grid(int64_t items, int64_t rows, int64_t panels, int64_t work, int64_t panel_cost, int threads) {
 	Grid best;
-	if (threads == 1 || items * rows * panels * depth < 2048) return best;  // less work than waking the team
+	if (threads == 1 || items * rows * panels * work < 2048) return best;  // less work than waking the team
 	const int64_t tile_rows = kRowsOf[kPanelVectors];
 	int64_t best_cost = INT64_MAX;
 	for (int64_t r = 1; r <= threads && r <= ceil_div(rows, tile_rows); r++)

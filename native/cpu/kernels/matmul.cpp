@@ -1,4 +1,5 @@
 // U = alpha · op(A) · op(B) + bias; C = act(U) + residual, per batch; and the packer of linear weights.
+#include "few_rows.h"
 #include "outer_product.h"
 #include "table.h"
 
@@ -56,6 +57,9 @@ struct TransposedRows {
 // W itself: a column of the product is a column of W, the reduction runs over its rows.
 struct PackedRows {
 	const Packed& weight;
+	Cut cut;
+	int64_t outputs_begin(int64_t s) const { return cut.start(s); }
+	int64_t depth_row(int64_t) const { return 0; }
 	bool made() const { return true; }
 	Memory source(int64_t, const Panel&, int64_t) const { return {}; }
 	const float* panel(int64_t, const Panel& panel, int64_t, int64_t, int64_t k0, int64_t k1, float* scratch) const {
@@ -130,10 +134,13 @@ struct WideRows {
 
 struct MatrixOut {
 	Epilogue epilogue;
+	void index(int64_t first, int64_t rows, int64_t* to) const {
+		for (int64_t i = 0; i < rows; i++) to[i] = first + i;
+	}
 	void store(int64_t first, int rows, const Panel& panel, const float* tile) const {
-		int64_t index[kMaxRows];
-		for (int i = 0; i < rows; i++) index[i] = first + i;
-		epilogue.store_tile(index, rows, panel, tile);
+		int64_t places[kMaxRows];
+		index(first, rows, places);
+		epilogue.store_tile(places, rows, panel, tile);
 	}
 	void store(const OuterBlock& block) const {
 		for (int64_t p = 0; p < block.panels(); p++)
@@ -145,13 +152,19 @@ struct MatrixOut {
 bool outer(const Shape& shape) { return shape.trans_a && !shape.trans_b && !shape.packed && shape.act != kGeglu; }
 bool transposes(const Shape& shape) { return shape.trans_a && !outer(shape); }
 
+bool takes_few_rows(const Shape& shape) {
+	return shape.packed && !shape.trans_b && !shape.trans_a && shape.act != kGeglu && few_rows(shape.M, Cut(shape.K).pieces);
+}
+
 struct Scratch {
 	Workspace work;
+	FewRowsWorkspace few;
 	OuterWorkspace outer;
 	float* buffer;  // rows of a transposed A
 	int64_t bytes;
 	Scratch(Carver& carver, const Shape& shape)
 		: work(carver, Cut(shape.K).pieces),
+		  few(carver, takes_few_rows(shape)),
 		  outer(carver),
 		  buffer(transposes(shape) ? carver.take<float>(TransposedRows::band(shape.K) * TransposedRows::pitch(shape.K)) : nullptr),
 		  bytes(carver.used) {}
@@ -182,7 +195,7 @@ void matmul(const KernelArgs& args, ThreadTeam& team) {
 	const bool lookup = shape.packed && shape.trans_b && columns.interleave != weight.outputs.interleave;
 	const int64_t panel_cost = shape.packed && shape.trans_b ? (b.dtype == DType::f32 ? 1 : 3) : 10;
 	const int64_t panels = outer(shape) ? ceil_div(shape.N, kTileCols) : columns.panels();
-	const Grid grid = choose_grid(shape.batch, shape.M, panels, shape.K, panel_cost, team.size());
+	const Grid grid = choose_grid(shape.batch, takes_few_rows(shape) ? 1 : shape.M, panels, takes_few_rows(shape) ? shape.K * shape.M : shape.K, panel_cost, team.size());
 
 	team.parallel_for(shape.batch * grid.parts(), 1, [&](int64_t begin, int64_t end, int thread) {
 		auto carve = [&](Carver carver) { return Scratch(carver, shape); };
@@ -205,11 +218,16 @@ void matmul(const KernelArgs& args, ThreadTeam& team) {
 							  TallRows{a + batch * shape.a_batch, shape.lda}, wide, [&](const OuterBlock& block) { out.store(block); }, scratch.outer);
 				continue;
 			}
+			if (takes_few_rows(shape)) {
+				multiply_few_rows(MatrixRows{a + batch * shape.a_batch, shape.lda, Cut(shape.K)}, PackedRows{weight, Cut(shape.K)}, out, shape.M,
+								  share.panel_begin * columns.full(), min_of(share.panel_end * columns.full(), shape.N), work, scratch.few);
+				continue;
+			}
 			with_rows(shape, a + batch * shape.a_batch, scratch.buffer, [&](const auto& rows) {
 				if (!shape.packed) multiply(rows, PlainMatrix{from, b.dtype, shape.ldb, shape.trans_b}, out, columns, share, work);
 				else if (lookup) multiply(rows, PackedLookup{weight}, out, columns, share, work);
 				else if (shape.trans_b) multiply(rows, PackedColumns{weight, 0}, out, columns, share, work);
-				else multiply(rows, PackedRows{weight}, out, columns, share, work);
+				else multiply(rows, PackedRows{weight, Cut(shape.K)}, out, columns, share, work);
 			});
 		}
 	});

@@ -115,6 +115,11 @@ inline void transpose_into(float* destination, int64_t width, const typename S::
 	for (int64_t j = 0; j < columns && j < kLanes; j++) store(destination + j * width, block[j]);
 }
 
+// A stretch of outputs inside one panel: W[output + i][d] for i < length lies at from + d·pitch + i, in elements.
+struct Piece {
+	int64_t from, pitch, length;
+};
+
 // A weight packed for `outputs` columns and a reduction of `depth`: a conv's depth is taps · channels.
 struct Packed {
 	const void* data;
@@ -155,14 +160,17 @@ struct Packed {
 		});
 	}
 
-	float at(int64_t o, int64_t k) const {
-		const int64_t half = outputs.count / 2, run = outputs.interleave && o >= half, per_panel = outputs.full() / (outputs.interleave ? 2 : 1);
-		const int64_t column = o - run * half, index = column / per_panel;
+	// The stretch that begins at an output.
+	Piece piece(int64_t output) const {
+		const int64_t runs = outputs.interleave ? 2 : 1, per_run = outputs.count / runs, per_panel = outputs.full() / runs;
+		const int64_t run = output / per_run, column = output % per_run, index = column / per_panel;
 		const Panel panel = outputs.panel(index);
+		return {offset(index) + panel.run[run].offset + column % per_panel, panel.width(), panel.run[run].columns - column % per_panel};
+	}
+	float at(int64_t output, int64_t k) const {
+		const Piece place = piece(output);
 		float value = 0;
-		with_storage(type, [&]<class S>(S) {
-			value = S::one(((const typename S::Element*)data)[offset(index) + k * panel.width() + panel.run[run].offset + column % per_panel]);
-		});
+		with_storage(type, [&]<class S>(S) { value = S::one(((const typename S::Element*)data)[place.from + k * place.pitch]); });
 		return value;
 	}
 };
