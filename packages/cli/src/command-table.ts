@@ -17,8 +17,18 @@ export const commandTable: readonly CommandRow[] = [
 	},
 	{
 		name: "inspect",
-		summary: "say what a distribution or a run has learned",
+		summary: "say what a distribution or a run has learned, or what a model is",
 		load: async () => (await import("./commands/inspect.js")).default,
+	},
+	{
+		name: "export",
+		summary: "write a distribution for other programs: conditioning, .npz or an embedding",
+		load: async () => (await import("./commands/export.js")).default,
+	},
+	{
+		name: "import",
+		summary: "read a distribution or an embedding of another program",
+		load: async () => (await import("./commands/import.js")).default,
 	},
 	{
 		name: "doctor",

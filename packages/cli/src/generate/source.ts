@@ -1,9 +1,8 @@
 // What pictures are made from: a text, a learned distribution, or a mix of several, as the command line names them.
-import { existsSync, statSync } from "node:fs";
 import { basename, extname, join } from "node:path";
-import type { PromptDistribution, SampledSource } from "@dreamdist/core";
+import type { FittedDistribution, PromptDistribution, SampledSource } from "@dreamdist/core";
+import { openDistribution } from "../distribution-path.js";
 import { UsageError } from "../errors.js";
-import { userPath } from "../paths.js";
 import type { Sweep } from "./sweep.js";
 
 export interface SourceOptions {
@@ -63,12 +62,6 @@ export function weightsOf(sources: readonly NamedSource[]): number[] {
 	return sources.map(({ weight }) => weight ?? 1);
 }
 
-/** The distribution file that a path stands for: itself, or that of a run folder. */
-function distributionFile(path: string, directory: string): string {
-	const full = userPath(path, directory);
-	return existsSync(full) && statSync(full).isDirectory() ? join(full, "distribution.safetensors") : full;
-}
-
 /** What a distribution is called: its run folder's name, or its file's without ending. */
 export function sourceName(path: string): string {
 	const name = basename(path);
@@ -78,24 +71,16 @@ export function sourceName(path: string): string {
 interface Part {
 	readonly name: string;
 	readonly weight: number;
-	readonly source: PromptDistribution;
+	readonly source: PromptDistribution | FittedDistribution;
 }
 
 /** Opens the named distributions, edited and scaled as asked. @throws FileError or FormatError naming a distribution's file */
 async function openParts(names: readonly string[], options: SourceOptions, directory: string): Promise<Part[]> {
-	const { PromptDistribution } = await import("@dreamdist/core");
 	const sources = names.map(parseNamedSource);
 	const weights = weightsOf(sources);
 	const parts: Part[] = [];
 	for (const [i, { path, gamma }] of sources.entries()) {
-		let distribution = await PromptDistribution.load(distributionFile(path, directory));
-		if (options.class !== undefined) distribution = distribution.ofClass(options.class);
-		const { prefix, suffix } = options;
-		if (prefix !== undefined || suffix !== undefined)
-			distribution = distribution.edit({
-				...(prefix !== undefined && { prefix }),
-				...(suffix !== undefined && { suffix }),
-			});
+		const distribution = await openDistribution(path, options, directory);
 		const source = distribution.scale(options.mean ? 0 : gamma * options.scale);
 		parts.push({ name: sourceName(path), weight: weights[i]!, source });
 	}
@@ -133,7 +118,7 @@ export async function openSources(
 		});
 	}
 	const mixed = isMix ? PromptDistribution.mix(parts, options.mix) : parts[0]!.source;
-	const source = space === "tokens" ? parts[0]!.source.inTokenSpace() : mixed;
+	const source = space === "tokens" ? inTokenSpace(parts[0]!) : mixed;
 	if (!sweep) return [{ label: "", suffix: "", source, recipe }];
 	const sources = sweepScale(source, sweep.values);
 	return sweep.values.map((scale, i) => ({
@@ -142,6 +127,13 @@ export async function openSources(
 		source: sources[i]!,
 		recipe: { ...recipe, scale },
 	}));
+}
+
+function inTokenSpace({ name, source }: Part): SampledSource {
+	if ("inTokenSpace" in source) return source.inTokenSpace();
+	throw new UsageError(
+		`${name} holds fitted features without the learned vectors; --space tokens can't draw among those`,
+	);
 }
 
 const plain = (value: number) => String(Number(value.toFixed(6)));

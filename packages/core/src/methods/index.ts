@@ -1,4 +1,6 @@
 // Methods that personalise a frozen model.
+
+export * from "./exchange/index.js";
 export {
 	defaultSize,
 	fitSource,

@@ -97,7 +97,8 @@ export async function readDistribution(path: string): Promise<DistributionConten
 	}
 }
 
-function metadata<T>(
+/** Reads one entry of a file's metadata, which hold JSON. */
+export function metadata<T>(
 	pairs: ReadonlyMap<string, string>,
 	key: string,
 	schema: z.ZodType<T>,

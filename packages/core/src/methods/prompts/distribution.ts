@@ -1,5 +1,6 @@
 // A learned distribution of prompts: loaded, saved, sampled, edited with words, scaled and mixed.
 import { ArgumentError } from "../../errors.js";
+import { classIndexOf } from "./classes.js";
 import {
 	type DistributionContents,
 	type LearnedWords,
@@ -160,15 +161,7 @@ export class PromptDistribution implements PromptSource {
 
 	/** One class of a distribution of several. */
 	ofClass(name: string): PromptDistribution {
-		const { classes } = this.contents;
-		if (!classes) throw new ArgumentError(`this distribution has no classes, so it has no class "${name}"`);
-		const classIndex = classes.indexOf(name);
-		if (classIndex < 0) {
-			const some = classes.slice(0, 8).join(", ");
-			throw new ArgumentError(
-				`there is no class "${name}"; the ${classes.length} classes are ${some}${classes.length > 8 ? ", …" : ""}`,
-			);
-		}
+		const classIndex = classIndexOf(this.contents.classes, name);
 		return new PromptDistribution(this.contents, { ...this.view, classIndex });
 	}
 

@@ -27,6 +27,7 @@ export {
 	promptFeatures,
 	sampleContexts,
 } from "./features.js";
+export { type FittedContents, FittedDistribution, loadDistribution } from "./fitted-distribution.js";
 export {
 	CLASS_POSITIONS,
 	type ClassPosition,

@@ -1,0 +1,1 @@
+export { type NpzArray, NpzFile, writeNpz } from "./npz.js";
