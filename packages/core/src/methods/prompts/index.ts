@@ -40,7 +40,7 @@ export {
 	type PromptWords,
 	packFrames,
 } from "./frame.js";
-export { type DistributionInspection, inspectDistribution, type NearWord, nearestWords } from "./inspect.js";
+export { type DistributionInspection, inspectDistribution, type NearWord, nearestWords, spreadOf } from "./inspect.js";
 export {
 	compileLearningStep,
 	type LearningNetworks,

@@ -4,6 +4,7 @@ import { matmul } from "../../ops/matmul.js";
 import { sumSquares } from "../../ops/reduce.js";
 import { reshape } from "../../ops/shape.js";
 import type { PromptDistribution } from "./distribution.js";
+import type { FeatureDistribution } from "./feature-distribution.js";
 import type { PromptEncoder } from "./prompt-encoder.js";
 
 /** A word of the vocabulary and its Euclidean distance in the space of token embeddings. */
@@ -21,6 +22,8 @@ export interface DistributionInspection {
 	readonly positionStd: readonly number[];
 	/** The deviation averaged over all positions and channels. */
 	readonly spread: number;
+	/** Over the positions that vary at all: not the start, not a prefix. */
+	readonly effectiveSpread: number;
 	/** Cosines between the prompts' features at the end token, [K][K]. */
 	readonly cosines: readonly (readonly number[])[];
 }
@@ -66,8 +69,13 @@ export async function nearestWords(encoder: PromptEncoder, vectors: Float32Array
 	return best.map(({ id, square }, n) => {
 		let own = 0;
 		for (let i = 0; i < width; i++) own += vectors[n * width + i]! ** 2;
-		return { word: tokenizer.decode(id).trim(), distance: Math.sqrt(Math.max(0, square + own)) };
+		return { word: visible(tokenizer.decode(id).trim(), id), distance: Math.sqrt(Math.max(0, square + own)) };
 	});
+}
+
+/** A token of bytes that are no letters is told by its number. */
+function visible(word: string, id: number): string {
+	return /[^\p{C}\p{Z}\p{M}\uFFFD]/u.test(word) ? word : `#${id}`;
 }
 
 /** Looks at a distribution (of its chosen class) through a model's text encoder. */
@@ -84,13 +92,23 @@ export async function inspectDistribution(
 	return {
 		words: Array.from({ length: prompts }, (_, k) => words.slice(k * vectors, (k + 1) * vectors)),
 		meanWords: words.slice(prompts * vectors),
-		positionStd: Array.from({ length: fitted.length }, (_, l) => {
-			const row = fitted.std.subarray(l * fitted.width, (l + 1) * fitted.width);
-			return row.reduce((sum, value) => sum + value, 0) / fitted.width;
-		}),
-		spread: fitted.spread,
+		...spreadOf(fitted),
 		cosines: cosineMatrix(pooled, prompts),
 	};
+}
+
+/** Where and how much features vary. */
+export function spreadOf(
+	features: FeatureDistribution,
+): Pick<DistributionInspection, "positionStd" | "spread" | "effectiveSpread"> {
+	const { std, length, width } = features;
+	const positionStd = Array.from({ length }, (_, l) => {
+		const row = std.subarray(l * width, (l + 1) * width);
+		return row.reduce((sum, value) => sum + value, 0) / width;
+	});
+	const varying = positionStd.filter((value) => value > 0);
+	const effectiveSpread = varying.reduce((sum, value) => sum + value, 0) / Math.max(1, varying.length);
+	return { positionStd, spread: features.spread, effectiveSpread };
 }
 
 function cosineMatrix(rows: Float32Array, count: number): number[][] {
