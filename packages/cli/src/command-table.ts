@@ -61,6 +61,11 @@ export const commandTable: readonly CommandRow[] = [
 		load: async () => (await import("./commands/init.js")).default,
 	},
 	{
+		name: "pretrain",
+		summary: "train a small text-to-image model from nothing, by a recipe",
+		load: async () => (await import("./commands/pretrain.js")).default,
+	},
+	{
 		name: "demo",
 		summary: "train a small network on the engine (what `npm run demo` shows)",
 		hidden: true,

@@ -8,6 +8,7 @@ export * from "./networks/index.js";
 export { type LoadEvent, type LoadPipelineOptions, loadPipeline, openModel } from "./pipeline/load-pipeline.js";
 export { type CallOptions, type Numbers, Pipeline } from "./pipeline/pipeline.js";
 export { ProgramCache } from "./pipeline/program-cache.js";
+export * from "./pretrain/index.js";
 export * from "./tokenizer/index.js";
 export { verifyBuiltIn } from "./verify/built-in.js";
 export { type CaseKind, type CaseTensor, VerifyCase, VerifyRunner } from "./verify/case.js";

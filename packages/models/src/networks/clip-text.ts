@@ -1,7 +1,8 @@
 // CLIP's text encoder in the Hub's layout (CLIPTextModel): Stable Diffusion 1 and 2's.
-import { add, attention, cast, embedding, ShapeError, slice, type Value, type Weights } from "@dreamdist/core";
+import { add, cast, embedding, ShapeError, slice, type Value, type Weights } from "@dreamdist/core";
+import { clipLayer } from "./clip-layer.js";
 import type { ClipTextConfig } from "./clip-text-config.js";
-import { layerNormLayer, linearLayer, parallelLinearLayers } from "./layers.js";
+import { layerNormLayer } from "./layers.js";
 
 /**
  * Token embeddings, before positions are added.
@@ -44,27 +45,7 @@ export function clipTextModel(
 
 	const positions = weights.get("embeddings.position_embedding.weight", [maxPositions, hiddenSize]);
 	let x = add(embeddings, cast(slice(positions, 0, 0, embeddings.shape[1]!), embeddings.dtype));
-	for (let i = 0; i < layers - skipLayers; i++) x = encoderLayer(weights.scope(`encoder.layers.${i}`), config, x);
+	for (let i = 0; i < layers - skipLayers; i++)
+		x = clipLayer(weights.scope(`encoder.layers.${i}`), config, x, { causal: true });
 	return finalNorm ? layerNormLayer(weights.scope("final_layer_norm"), x, layerNormEps) : x;
-}
-
-type Projections = [query: Value, key: Value, value: Value];
-
-function encoderLayer(weights: Weights, config: ClipTextConfig, x: Value): Value {
-	const { hiddenSize, intermediateSize, heads, activation, layerNormEps } = config;
-	const normed = layerNormLayer(weights.scope("layer_norm1"), x, layerNormEps);
-	const projections = ["q_proj", "k_proj", "v_proj"].map((name) => ({ name, width: hiddenSize }));
-	const [query, key, value] = parallelLinearLayers(weights.scope("self_attn"), normed, projections) as Projections;
-	const attended = weights.graph.named(`${weights.path}.self_attn`, () =>
-		attention(query, key, value, { heads, causal: true }),
-	);
-	const y = linearLayer(weights.scope("self_attn.out_proj"), attended, hiddenSize, { residual: x });
-
-	const inner = linearLayer(
-		weights.scope("mlp.fc1"),
-		layerNormLayer(weights.scope("layer_norm2"), y, layerNormEps),
-		intermediateSize,
-		{ activation },
-	);
-	return linearLayer(weights.scope("mlp.fc2"), inner, hiddenSize, { residual: y });
 }

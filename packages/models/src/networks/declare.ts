@@ -4,6 +4,10 @@ import { autoencoderFactor, decodeLatents, encodePictures } from "./autoencoder.
 import type { AutoencoderConfig } from "./autoencoder-config.js";
 import { clipTextModel, clipTokenEmbeddings } from "./clip-text.js";
 import type { ClipTextConfig } from "./clip-text-config.js";
+import { clipVisionModel } from "./clip-vision.js";
+import type { ClipVisionConfig } from "./clip-vision-config.js";
+import { resnetClassifier } from "./resnet-classifier.js";
+import type { ResnetClassifierConfig } from "./resnet-classifier-config.js";
 import { unet, unetSizeMultiple } from "./unet.js";
 import type { UNetConfig } from "./unet-config.js";
 
@@ -32,4 +36,18 @@ export function autoencoderWeights(config: AutoencoderConfig): Map<string, Shape
 		const { mean } = encodePictures(weights, config, graph.input("pictures", [1, side, side, config.inChannels]));
 		return decodeLatents(weights, config, mean);
 	});
+}
+
+/** With its projection. */
+export function imageEncoderWeights(config: ClipVisionConfig): Map<string, Shape> {
+	return declaredWeights((graph, weights) =>
+		clipVisionModel(weights, config, graph.input("pictures", [1, config.imageSize, config.imageSize, 3])),
+	);
+}
+
+/** Running statistics of batch norms included. */
+export function classifierWeights(config: ResnetClassifierConfig): Map<string, Shape> {
+	return declaredWeights((graph, weights) =>
+		resnetClassifier(weights, config, graph.input("pictures", [1, 64, 64, 3])),
+	);
 }

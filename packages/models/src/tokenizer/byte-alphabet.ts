@@ -16,6 +16,9 @@ export const BYTE_SYMBOLS: readonly string[] = ORDER.map((byte, i) =>
 	String.fromCharCode(isPrintable(byte) ? byte : 0x100 + i - ORDER.findIndex((other) => !isPrintable(other))),
 );
 
+/** The character for each byte, by the byte. */
+export const SYMBOL_OF_BYTE: readonly string[] = bytes.map((byte) => BYTE_SYMBOLS[ORDER.indexOf(byte)]!);
+
 const BYTE_OF_SYMBOL = new Map(BYTE_SYMBOLS.map((symbol, i) => [symbol, ORDER[i]!]));
 
 /** The text that a run of vocabulary entries spells; bytes that are no UTF-8 become U+FFFD. */
