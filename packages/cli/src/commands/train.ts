@@ -7,7 +7,7 @@ import { addExample } from "../common-options.js";
 import type { CommandContext, CommandModule } from "../context.js";
 import { UsageError } from "../errors.js";
 import { userPath } from "../paths.js";
-import { readConfigFile } from "../train/config-file.js";
+import { readConfigFile, type TrainConfig } from "../train/config-file.js";
 import { addTrainOptions, givenSettings, type TrainArguments } from "../train/options.js";
 import { formatDuration, planLines, StepLine } from "../train/report.js";
 
@@ -22,6 +22,10 @@ interface Job {
 	readonly out: string;
 	readonly resume: boolean;
 	readonly settings: LearnSettingsInput;
+	readonly reporting: Pick<
+		LearnOptions,
+		"checkpointEvery" | "keep" | "sampleEvery" | "validationPrompts" | "tensorboard"
+	>;
 }
 
 function modelName(model: string, directory: string): string {
@@ -34,19 +38,32 @@ async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 	const { args, options, directory } = context;
 	const { LEARN_PRESETS, readRunRecord } = await import("@dreamdist/core");
 	const given = (args[0] ?? []) as string[];
+	const config: TrainConfig =
+		options.config === undefined
+			? { run: {}, settings: {} }
+			: await readConfigFile(userPath(options.config, directory));
 	const resume = options.resume !== undefined;
-	const folder = typeof options.resume === "string" ? options.resume : options.out;
+	const folder = typeof options.resume === "string" ? options.resume : (options.out ?? config.run.out);
 	if (folder === undefined) throw new UsageError(resume ? "--resume needs a run folder: --resume RUN" : NEEDS);
 	const out = userPath(folder, directory);
 	const record: RunRecord | null = resume ? await readRunRecord(join(out, "run.json")) : null;
-	const images =
-		given.length > 0 ? given.map((image) => userPath(image, directory)) : record?.pictures.map(({ path }) => path);
-	const model = options.model === undefined ? record?.model.id : modelName(options.model, directory);
+	const named = given.length > 0 ? given : config.run.images;
+	const images = named?.map((image) => userPath(image, directory)) ?? record?.pictures.map(({ path }) => path);
+	const modelGiven = options.model ?? config.run.model;
+	const model = modelGiven === undefined ? record?.model.id : modelName(modelGiven, directory);
 	if (!images || !model) throw new UsageError(NEEDS);
-	const config = options.config === undefined ? {} : await readConfigFile(userPath(options.config, directory));
-	const preset = options.preset === undefined ? {} : LEARN_PRESETS[options.preset];
-	const settings = { ...record?.settings, ...preset, ...config, ...givenSettings(options) };
-	return { images, model, out, resume, settings };
+	const presetName = options.preset ?? config.run.preset;
+	const preset = presetName === undefined ? {} : LEARN_PRESETS[presetName];
+	const settings = { ...record?.settings, ...preset, ...config.settings, ...givenSettings(options) };
+	const { checkpointEvery, keep, sampleEvery, validationPrompts, tensorboard } = { ...config.run, ...options };
+	const reporting = {
+		...(checkpointEvery !== undefined && { checkpointEvery }),
+		...(keep !== undefined && { keep }),
+		...(sampleEvery !== undefined && { sampleEvery }),
+		...(validationPrompts !== undefined && { validationPrompts }),
+		...(tensorboard !== undefined && { tensorboard }),
+	};
+	return { images, model, out, resume, settings, reporting };
 }
 
 async function run(context: CommandContext<TrainArguments>): Promise<number> {
@@ -76,10 +93,7 @@ async function run(context: CommandContext<TrainArguments>): Promise<number> {
 			out: job.out,
 			resume: job.resume,
 			signal,
-			...(options.checkpointEvery !== undefined && { checkpointEvery: options.checkpointEvery }),
-			...(options.keep !== undefined && { keep: options.keep }),
-			...(options.sampleEvery !== undefined && { sampleEvery: options.sampleEvery }),
-			...(options.validationPrompts && { validationPrompts: options.validationPrompts }),
+			...job.reporting,
 			onPlan: (plan) => {
 				steps = plan.settings.steps;
 				startStep = plan.startStep;
@@ -115,7 +129,8 @@ const train: CommandModule = {
 		addExample(
 			command,
 			"train photos/cathedrals --model models/stable-diffusion-2-1 --out runs/cathedrals",
-			"Ctrl-C writes a checkpoint; `train --resume runs/cathedrals` goes on from it. Values in parentheses are the defaults.",
+			"Ctrl-C writes a checkpoint; `train --resume runs/cathedrals` goes on from it. Values in parentheses are the defaults.\n" +
+				"In a --config file keys are the options' names, and images, model, out: see docs/configuration.md.",
 		);
 	},
 	run,

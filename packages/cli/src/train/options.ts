@@ -13,6 +13,7 @@ export interface TrainArguments {
 	keep?: number;
 	sampleEvery?: number;
 	validationPrompts?: string[];
+	tensorboard?: boolean;
 }
 
 function parseNumber(value: string): number {
@@ -149,7 +150,7 @@ export function addTrainOptions(command: Command): void {
 		.option("--model <model>", "folder, .safetensors file, or name of a model that `pull` has fetched")
 		.option("--out <run>", "run folder to write")
 		.option("--resume [run]", "go on with the run in this folder, or in --out")
-		.option("--config <file>", "settings as JSON or YAML; options given beside it win")
+		.option("--config <file>", "settings, pictures, model and run folder as JSON or YAML; options given beside it win")
 		.addOption(
 			new Option("--preset <name>", "the paper's settings or those of the official script").choices([
 				"paper",
@@ -167,7 +168,15 @@ export function addTrainOptions(command: Command): void {
 		.option("--checkpoint-every <n>", "steps between checkpoints (100)", parseNumber)
 		.option("--keep <n>", "checkpoints to keep; 0 keeps all (0)", parseNumber)
 		.option("--sample-every <n>", "steps between grids of pictures; 0: none (0)", parseNumber)
-		.option("--validation-prompts <texts...>", "rows of those grids: texts with {} where the learned prompt stands");
+		.option("--validation-prompts <texts...>", "rows of those grids: texts with {} where the learned prompt stands")
+		.option("--tensorboard", "write event files for TensorBoard into RUN/tensorboard");
+}
+
+/** Settings by the names of their options, as a configuration file may have them: "lr", "ortho-weight". */
+export function optionSettings(): Map<string, string> {
+	return new Map(
+		[...SETTING_OPTIONS, ...FLAGS].map(({ flags, setting }) => [new Option(flags).name(), setting as string]),
+	);
 }
 
 /** The settings that were given as options. */

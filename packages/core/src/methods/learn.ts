@@ -29,6 +29,8 @@ export interface LearnOptions extends LearnSettingsInput {
 	readonly sampleEvery?: number;
 	/** Texts with "{}" where the learned prompt stands; each is a row of the grids. */
 	readonly validationPrompts?: readonly string[];
+	/** Write event files for TensorBoard into `tensorboard/`. Default false. */
+	readonly tensorboard?: boolean;
 	/** What relative paths are relative to. Default the working directory. */
 	readonly directory?: string;
 	/** Stops after the step in progress, with a checkpoint; iteration then throws the signal's reason. */
@@ -112,6 +114,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 			keep = 0,
 			sampleEvery = 0,
 			validationPrompts = [],
+			tensorboard: _tensorboard,
 			directory,
 			signal,
 			...rest
@@ -130,7 +133,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 	}
 
 	private async openRun(set: PictureSet, settings: LearnSettings): Promise<RunFolder | null> {
-		const { out, resume = false, keep = 0, directory = process.cwd() } = this.options;
+		const { out, resume = false, keep = 0, tensorboard = false, directory = process.cwd() } = this.options;
 		if (out === undefined) {
 			if (resume) throw new ArgumentError("a run without a folder (out) can't be resumed");
 			return null;
@@ -150,7 +153,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 			status: "running",
 			step: 0,
 		};
-		return RunFolder.open(resolve(directory, out), record, { resume, keep });
+		return RunFolder.open(resolve(directory, out), record, { resume, keep, tensorboard });
 	}
 
 	private announce(learner: Learner, set: PictureSet, run: RunFolder | null): void {

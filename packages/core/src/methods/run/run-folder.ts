@@ -9,6 +9,7 @@ import { checkpointSteps, readCheckpoint, removePartialCheckpoints, stepName, wr
 import { lockRun } from "./lock.js";
 import { appendMetrics, type MetricsLine, readMetrics, truncateMetrics } from "./metrics.js";
 import { checkResumable, type RunRecord, readRunRecord, writeRunRecord } from "./run-record.js";
+import { EventFile } from "./tensorboard.js";
 
 /** The folder can't be used as asked. Code `RUN_FOLDER`. */
 export class RunFolderError extends DreamdistError {
@@ -24,6 +25,7 @@ export function runPaths(folder: string) {
 		metrics: join(folder, "metrics.jsonl"),
 		checkpoints: join(folder, "checkpoints"),
 		samples: join(folder, "samples"),
+		tensorboard: join(folder, "tensorboard"),
 		distribution: join(folder, "distribution.safetensors"),
 		page: join(folder, "index.html"),
 	};
@@ -34,6 +36,8 @@ export interface OpenRunOptions {
 	readonly resume: boolean;
 	/** Checkpoints to keep; 0: all. */
 	readonly keep: number;
+	/** Write event files for TensorBoard too. Default false. */
+	readonly tensorboard?: boolean;
 }
 
 /** An open run folder; its lock is held until `close`. */
@@ -46,6 +50,7 @@ export class RunFolder {
 		readonly notices: readonly string[],
 		/** Where to go on from; null: from the start. */
 		readonly checkpoint: LearnerState | null,
+		private readonly events: EventFile | null,
 		private readonly unlock: () => Promise<void>,
 	) {}
 
@@ -77,7 +82,10 @@ export class RunFolder {
 				step: checkpoint?.step ?? 0,
 			};
 			await writeRunRecord(paths.record, now);
-			return new RunFolder(folder, now, options.keep, notices, checkpoint, unlock);
+			const events = options.tensorboard
+				? await EventFile.open(paths.tensorboard, await readMetrics(paths.metrics))
+				: null;
+			return new RunFolder(folder, now, options.keep, notices, checkpoint, events, unlock);
 		} catch (error) {
 			await unlock();
 			throw error;
@@ -91,6 +99,7 @@ export class RunFolder {
 	async appendStep(step: LearnStep): Promise<void> {
 		const { pictures: _, ...line } = step;
 		await appendMetrics(this.paths.metrics, line satisfies MetricsLine);
+		await this.events?.append(line);
 	}
 
 	metrics(): Promise<MetricsLine[]> {
