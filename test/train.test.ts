@@ -118,7 +118,7 @@ describe.skipIf(missing !== undefined)("dreamdist train", () => {
 		expect(seen.stderr).toBe("");
 		const { inspection, compatibility, run: record, prompts } = JSON.parse(seen.stdout);
 		expect(prompts).toBe(3);
-		expect(record).toEqual({ status: "finished", step: 14 });
+		expect(record).toMatchObject({ status: "finished", step: 14, steps: 14, pictures: 4 });
 		expect(compatibility).toBe("learned with this text encoder");
 		expect(inspection.words).toHaveLength(3);
 		expect(inspection.positionStd).toHaveLength(77);
@@ -151,7 +151,7 @@ describe.skipIf(missing !== undefined)("dreamdist train", () => {
 		writeFileSync(join(folder, "bad.json"), '{ "promts": 3 }');
 		const bad = run("train", "images", "--model", model, "--out", "never", "--config", "bad.json");
 		expect(bad.status).toBe(1);
-		expect(bad.stderr).toBe('bad.json: there is no setting "promts"; did you mean "prompts"?\n');
+		expect(bad.stderr).toContain('bad.json: there is no setting "promts"; did you mean "prompts"?\n');
 	}, 60_000);
 
 	it("says in one sentence what is wrong", async () => {
@@ -183,8 +183,22 @@ describe.skipIf(missing !== undefined)("dreamdist train", () => {
 		expect(existsSync(join(folder, "refused", "checkpoints"))).toBe(false);
 		const wide = join(folder, "wide.safetensors");
 		await writeSafetensors(wide, { tokens: { dtype: "F32", shape: [2, 1, 768], data: new Float32Array(1536) } });
-		const { status, stderr } = run("inspect", wide, "--model", model);
-		expect(status).toBe(1);
-		expect(stderr).toMatch(/tokens have width 768, but the model's text encoder has width 64/);
+		const seen = run("inspect", wide, "--model", model);
+		expect(seen.stdout).toContain("does not fit: its width is 768, the model's text encoder has 64");
+		const made = run("generate", wide, "--model", model, "--size", "64", "--steps", "1");
+		expect(made.status).toBe(1);
+		expect(made.stderr).toMatch(/tokens have width 768, but the model's text encoder has width 64/);
+		refused(/nothing-here holds no run/, 2, "--resume", "nothing-here");
+		refused(
+			/cannot make the run folder \/proc\/x\/y/,
+			1,
+			"images",
+			"--model",
+			model,
+			"--out",
+			"/proc/x/y",
+			"--size",
+			"64",
+		);
 	}, 120_000);
 });

@@ -1,5 +1,5 @@
 // Whose folder a relative path is relative to.
-import { access, constants, mkdir } from "node:fs/promises";
+import { access, constants } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { CommandError } from "./errors.js";
 
@@ -24,23 +24,11 @@ export function userPath(path: string, directory: string): string {
 /** Makes a folder, with those above it, and sees that files can be written there. @throws CommandError in a sentence */
 export async function writableFolder(path: string): Promise<void> {
 	try {
-		await makeFolder(path);
+		const { makeFolders } = await import("@dreamdist/core");
+		await makeFolders(path);
 		await access(path, constants.W_OK);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
 		throw new CommandError(`The folder ${path} can't be written to (${code}); choose another with --out.`);
-	}
-}
-
-/** Folder by folder: Node's own recursive mkdir never returns for a path below /proc. */
-async function makeFolder(path: string): Promise<void> {
-	try {
-		await mkdir(path);
-	} catch (error) {
-		const { code } = error as NodeJS.ErrnoException;
-		if (code === "EEXIST") return;
-		if (code !== "ENOENT" || dirname(path) === path || path.startsWith("/proc/")) throw error;
-		await makeFolder(dirname(path));
-		await mkdir(path);
 	}
 }

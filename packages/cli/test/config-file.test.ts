@@ -77,9 +77,9 @@ describe("a configuration file", () => {
 	});
 
 	it.each([
-		["an unknown key", "stpes: 3", 'there is no setting "stpes"; did you mean "steps".'],
-		["an unknown key of the run", "modle: x", 'there is no setting "modle"; did you mean "model".'],
-		["an unknown option", "warm-up: 3", 'there is no setting "warm-up"; did you mean "warmup".'],
+		["an unknown key", "stpes: 3", 'there is no setting "stpes"; did you mean "steps"?'],
+		["an unknown key of the run", "modle: x", 'there is no setting "modle"; did you mean "model"?'],
+		["an unknown option", "warm-up: 3", 'there is no setting "warm-up"; did you mean "warmup"?'],
 		["nothing near", "zzzzzz: 3", 'there is no setting "zzzzzz".'],
 		["a setting by both names", "lr: 1\nlearningRate: 2", '"learningRate" and "learningRate" are the same setting'],
 		["a key twice", "steps: 3\nsteps: 4", "is not YAML: Map keys must be unique at line 2"],

@@ -51,7 +51,12 @@ async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 	const images = named?.map((image) => userPath(image, directory)) ?? record?.pictures.map(({ path }) => path);
 	const modelGiven = options.model ?? config.run.model;
 	const model = modelGiven === undefined ? record?.model.id : modelName(modelGiven, directory);
-	if (!images || !model) throw new UsageError(NEEDS);
+	if (!images || !model) {
+		if (!resume || record) throw new UsageError(NEEDS);
+		throw new UsageError(
+			`${out} holds no run (there is no run.json), so none can be resumed; to begin one, give pictures and a model`,
+		);
+	}
 	const presetName = options.preset ?? config.run.preset;
 	const preset = presetName === undefined ? {} : LEARN_PRESETS[presetName];
 	const settings = { ...record?.settings, ...preset, ...config.settings, ...givenSettings(options) };

@@ -35,7 +35,7 @@ const MAX_FILE = 2 ** 20;
 export async function readConfigFile(path: string): Promise<TrainConfig> {
 	const values = await parse(path);
 	const { learnSettingsSchema, nearest } = await import("@dreamdist/core");
-	const fail = (problem: string) => new CommandError(`The configuration ${path}: ${problem}.`);
+	const fail = (problem: string) => new CommandError(`The configuration ${path}: ${problem}`);
 	const byOption = optionSettings();
 	const known = Object.keys(learnSettingsSchema.shape);
 	const runKeys = Object.keys(runSchema.shape);
@@ -44,19 +44,19 @@ export async function readConfigFile(path: string): Promise<TrainConfig> {
 	for (const [key, value] of Object.entries(values)) {
 		const setting = known.includes(key) ? key : byOption.get(key);
 		if (setting !== undefined) {
-			if (Object.hasOwn(settings, setting)) throw fail(`"${key}" and "${setting}" are the same setting`);
+			if (Object.hasOwn(settings, setting)) throw fail(`"${key}" and "${setting}" are the same setting.`);
 			// A single side stands for a square, as on the command line.
 			settings[setting] = setting === "size" && typeof value === "number" ? [value, value] : value;
 		} else if (runKeys.includes(camel(key))) own[camel(key)] = value;
 		else {
 			const near = nearest(key, [...known, ...runKeys, ...byOption.keys()]);
-			throw fail(`there is no setting "${key}"${near ? `; did you mean "${near}"?` : ""}`.replace(/\?$/, ""));
+			throw fail(`there is no setting "${key}"${near ? `; did you mean "${near}"?` : "."}`);
 		}
 	}
 	const run = runSchema.safeParse(own);
 	if (!run.success) {
 		const issue = run.error.issues[0]!;
-		throw fail(`"${issue.path.join(".")}" is not what it should be (${issue.message})`);
+		throw fail(`"${issue.path.join(".")}" is not what it should be (${issue.message}).`);
 	}
 	return { run: run.data, settings };
 }

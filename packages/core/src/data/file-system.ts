@@ -1,4 +1,5 @@
-import { constants, type FileHandle, open } from "node:fs/promises";
+import { constants, type FileHandle, mkdir, open } from "node:fs/promises";
+import { dirname } from "node:path";
 import { DreamdistError, FileError } from "../errors.js";
 
 /** What each system error code means to the user: our code and the second half of the sentence. */
@@ -59,6 +60,27 @@ export async function openRegularFile(path: string): Promise<{ handle: FileHandl
 	} catch (error) {
 		await handle?.close();
 		throw fileError(error, "read", path);
+	}
+}
+
+/**
+ * Makes a folder and those above it. One by one: Node's own recursive mkdir never returns for a path below /proc, and says of a
+ * read-only file system that the folder does not exist.
+ *
+ * @throws the system's error as it is; what it means depends on whose folder it is
+ */
+export async function makeFolders(path: string): Promise<void> {
+	try {
+		await mkdir(path);
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		if (code === "EEXIST") return;
+		if (code !== "ENOENT" || dirname(path) === path || path.startsWith("/proc/")) throw error;
+		await makeFolders(dirname(path));
+		await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+			// Another process was faster.
+			if (again.code !== "EEXIST") throw again;
+		});
 	}
 }
 

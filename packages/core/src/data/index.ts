@@ -1,5 +1,5 @@
 export { type FileContents, writeFileAtomic, writeFully } from "./atomic.js";
-export { fileError, readWholeFile } from "./file-system.js";
+export { fileError, makeFolders, readWholeFile } from "./file-system.js";
 export * from "./half.js";
 export * from "./image/index.js";
 export { fromNdarray, type NdarrayData, toNdarray } from "./ndarray.js";

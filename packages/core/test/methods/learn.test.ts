@@ -1,7 +1,7 @@
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, type FileHandle, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
 	createImage,
 	createNoiseSchedule,
@@ -159,6 +159,34 @@ describe("learning", () => {
 	});
 });
 
+describe("a hundred classes", () => {
+	it("have prompts of their own, of which a step moves those of its pictures alone", async () => {
+		const where = join(folder, "hundred");
+		for (let n = 0; n < 100; n++) {
+			const own = join(where, `class-${String(n).padStart(2, "0")}`);
+			await mkdir(own, { recursive: true });
+			await writePng(join(own, "a.png"), createImage(8, 8, [n, 2 * n, 255 - n]));
+		}
+		const options = { ...settings, classes: true, batch: 3, prompts: 2, vectors: 1, flip: false };
+		const learned = async (steps: number) => {
+			const learning = learn(tinyModel(), where, { ...options, steps });
+			const pictures: (readonly number[])[] = [];
+			for await (const step of learning) pictures.push(step.pictures);
+			return { pictures, ...(await learning.result()) };
+		};
+		const [two, three] = [await learned(2), await learned(3)];
+		expect(three.distribution.classes).toHaveLength(100);
+		// There is one picture per class, in their order.
+		const moved = new Set(three.pictures[2]!);
+		expect(moved.size).toBe(3);
+		for (const [n, name] of three.distribution.classes!.entries()) {
+			const [before, after] = [two, three].map((one) => one.distribution.ofClass(name).tokens.data);
+			if (moved.has(n)) expect(after, name).not.toEqual(before);
+			else expect(after, name).toEqual(before);
+		}
+	});
+});
+
 describe("a run folder", () => {
 	it("holds the record, a line per step, checkpoints and the distribution", async () => {
 		const out = join(folder, "whole");
@@ -271,6 +299,39 @@ describe("a run folder", () => {
 		await expect(run({ out: plain, resume: true })).rejects.toThrow(/holds no run/);
 		// With no checkpoint yet a resumed run begins at its beginning.
 		expect((await run({ out: join(folder, "fresh"), steps: 1, resume: true })).steps).toHaveLength(1);
+	});
+
+	it("survives a full disk with its last checkpoint, from which it goes on as if nothing had been", async () => {
+		const out = join(folder, "full");
+		const expected = await run({ steps: 6 });
+		const handle = await open(join(images, "picture-0.png"));
+		const writing = vi.spyOn(Object.getPrototypeOf(handle) as FileHandle, "write");
+		await handle.close();
+		try {
+			const learning = learn(tinyModel(), images, { ...settings, out, checkpointEvery: 2 });
+			const all = (async () => {
+				for await (const { step } of learning) {
+					if (step !== 3) continue;
+					const full = Object.assign(new Error("full"), { code: "ENOSPC", syscall: "write" });
+					writing.mockImplementation(async () => {
+						throw full;
+					});
+				}
+			})();
+			await expect(all).rejects.toThrow(/step-000004.* the disk is full; free some space/);
+		} finally {
+			writing.mockRestore();
+		}
+		expect(await readdir(join(out, "checkpoints"))).toEqual(["step-000002"]);
+		expect((await readdir(out)).filter((name) => name.startsWith(".") || name === "lock.json")).toEqual([]);
+		const resumed = await run({ out, resume: true, checkpointEvery: 2 });
+		expect(resumed.steps.map(({ step }) => step)).toEqual([3, 4, 5, 6]);
+		expect(resumed.tokens).toEqual(expected.tokens);
+	});
+
+	it("can't be made where nothing can be written, and says why", async () => {
+		await expect(run({ out: join(images, "picture-0.png", "x") })).rejects.toThrow(/is a file, not a folder/);
+		await expect(run({ out: "/proc/dreamdist/x" })).rejects.toThrow(/cannot make the run folder \/proc\/dreamdist\/x/);
 	});
 
 	it("is locked while it is in use", async () => {

@@ -1,7 +1,7 @@
 // A run's folder: run.json, metrics.jsonl, checkpoints, samples, the distribution and its page.
-import { mkdir, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { fileError } from "../../data/file-system.js";
+import { fileError, makeFolders } from "../../data/file-system.js";
 import { DreamdistError } from "../../errors.js";
 import type { LearnerState, LearnStep } from "../learner.js";
 import type { PromptDistribution } from "../prompts/distribution.js";
@@ -115,7 +115,7 @@ export class RunFolder {
 
 	/** Path of the samples of a step; their folder is made. */
 	async samplePath(step: number): Promise<string> {
-		await mkdir(this.paths.samples, { recursive: true });
+		await makeFolders(this.paths.samples);
 		return join(this.paths.samples, `${stepName(step)}.png`);
 	}
 
@@ -142,7 +142,7 @@ export class RunFolder {
 
 async function makeFolder(folder: string): Promise<string[]> {
 	try {
-		await mkdir(folder, { recursive: true });
+		await makeFolders(folder);
 		return await readdir(folder);
 	} catch (error) {
 		throw fileError(error, "make the run folder", folder);

@@ -1,9 +1,9 @@
 // Event files for TensorBoard: a record per step, framed as TFRecords, holding Event messages of tensorflow/core/util/event.proto
 // (a Summary of scalars in each), encoded by hand.
-import { appendFile, mkdir, readdir, readFile } from "node:fs/promises";
+import { appendFile, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../data/atomic.js";
-import { fileError } from "../../data/file-system.js";
+import { fileError, makeFolders } from "../../data/file-system.js";
 import type { MetricsLine } from "./metrics.js";
 
 const CASTAGNOLI = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -120,7 +120,7 @@ export class EventFile {
 	 */
 	static async open(folder: string, before: readonly MetricsLine[]): Promise<EventFile> {
 		try {
-			await mkdir(folder, { recursive: true });
+			await makeFolders(folder);
 			const now = Date.now() / 1000;
 			const last = before.at(-1)?.step ?? 0;
 			const name = (await readdir(folder)).sort().find((one) => NAME.test(one));
