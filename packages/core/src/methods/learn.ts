@@ -84,6 +84,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 			run = await this.openRun(set, settings);
 			if (run?.checkpoint) await learner.restore(run.checkpoint);
 			this.announce(learner, set, run);
+			await this.writeMissedSamples(learner, run);
 			yield* this.steps(learner, run);
 		} catch (error) {
 			failure = error;
@@ -204,6 +205,13 @@ export class Learning implements AsyncIterable<LearnStep> {
 			await run.setStatus("finished");
 		}
 		this.outcome = { distribution, steps: learner.step, last };
+	}
+
+	/** A process that was killed between a checkpoint and its samples left them out. */
+	private async writeMissedSamples(learner: Learner, run: RunFolder | null): Promise<void> {
+		const { sampleEvery = 0 } = this.options;
+		if (!run || sampleEvery === 0 || learner.step === 0 || learner.step % sampleEvery !== 0) return;
+		if (!(await run.hasSample(learner.step))) await this.writeSamples(learner, run);
 	}
 
 	private async writeSamples(learner: Learner, run: RunFolder): Promise<void> {

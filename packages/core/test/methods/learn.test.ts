@@ -232,6 +232,11 @@ describe("a run folder", () => {
 			expect(page).toContain(part);
 		// Nothing is fetched from anywhere.
 		expect(page).not.toMatch(/https?:|<script|<link/);
+		// A process that was killed before it wrote the samples of its last checkpoint leaves that to the next.
+		const last = await readFile(join(out, "samples", "step-000006.png"));
+		await rm(join(out, "samples", "step-000006.png"));
+		await run({ out, sampleEvery: 3, validationPrompts: ["a photo of {} at night"], vectors: 1, resume: true });
+		expect(await readFile(join(out, "samples", "step-000006.png"))).toEqual(last);
 		await expect(run({ validationPrompts: ["no place"] })).rejects.toThrow(/"no place" must have \{\} once/);
 	});
 

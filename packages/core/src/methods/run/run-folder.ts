@@ -125,6 +125,10 @@ export class RunFolder {
 		return names.filter((name) => /^step-\d+\.png$/.test(name)).sort();
 	}
 
+	async hasSample(step: number): Promise<boolean> {
+		return (await this.sampleNames()).includes(`${stepName(step)}.png`);
+	}
+
 	async setStatus(status: RunRecord["status"]): Promise<void> {
 		await this.update({ status });
 	}
