@@ -122,8 +122,24 @@ async function bindBuffers(device: Device, emitted: Emitted, signal?: AbortSigna
 		storage.buffer = buffer;
 		pending.push(device.native.write(buffer, 0, toStorage(constantData(value)!, value.dtype)));
 	}
-	await Promise.all(pending);
+	try {
+		await unlessAborted(Promise.all(pending), signal);
+	} catch (error) {
+		for (const buffer of constants) buffer.dispose();
+		throw error;
+	}
 	return constants;
+}
+
+/** Packing the weights of a large model takes seconds: whoever stops it need not wait for what is queued. */
+function unlessAborted<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+	if (!signal) return work;
+	return new Promise((resolve, reject) => {
+		const abort = () => reject(signal.reason);
+		if (signal.aborted) abort();
+		signal.addEventListener("abort", abort, { once: true });
+		work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+	});
 }
 
 function describe(emitted: Emitted, arenaBytes: number) {

@@ -2,7 +2,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Checkpoint, type Device, encodeF16, openDevice, WeightSet, writeSafetensors } from "../../src/index.js";
+import {
+	Checkpoint,
+	type Device,
+	encodeF16,
+	FrozenTensor,
+	openDevice,
+	WeightSet,
+	writeSafetensors,
+} from "../../src/index.js";
 
 describe("checkpoints", () => {
 	let device: Device;
@@ -84,6 +92,16 @@ describe("checkpoints", () => {
 			'weight "mid_block.bias" can\'t be used: 2 of its values are infinite or not a number',
 		);
 		checkpoint.dispose();
+	});
+
+	it("need not be waited for when loading is stopped", async () => {
+		const slow = new FrozenTensor("slow", [1], "f32", { read: () => new Promise(() => undefined) });
+		const controller = new AbortController();
+		const compiling = device.compile((graph) => ({ y: graph.frozen(slow) }), { signal: controller.signal });
+		setTimeout(() => controller.abort(), 10);
+		await expect(compiling).rejects.toThrow("abort");
+		const late = device.compile((graph) => ({ y: graph.frozen(slow) }), { signal: AbortSignal.abort() });
+		await expect(late).rejects.toThrow("abort");
 	});
 
 	it("report a file that is missing or no safetensors file", async () => {
