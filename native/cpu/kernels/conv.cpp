@@ -2,6 +2,7 @@
 // taps and channels. And the packer of filters.
 #include "conv_geometry.h"
 #include "few_rows.h"
+#include "pack.h"
 #include "table.h"
 
 namespace dreamdist::cpu::DD_ISA {
@@ -236,36 +237,57 @@ int64_t conv2d_packed_bytes(DType type, std::span<const int64_t> ints) {
 	return Columns{ints[0], false}.padded() * filter.taps() * ints[1] * bytes_of(packed_type(type, ints[4] == 2));
 }
 
+namespace {
+
+constexpr int64_t kTransposedFloats = 4096;
+
+// Channels [c0, c1) of kLanes outputs: the rows of every tap, from filters transposed to [channel][kh][kw][output].
+template <class T>
+void pack_taps(const Filter& filter, int64_t kh, int64_t kw, int64_t channels, int64_t c0, int64_t c1, const float* transposed,
+			   typename T::Element* to, int64_t width) {
+	int64_t tap = 0;
+	for (int64_t py = 0; py < filter.y.phases(); py++)
+		for (int64_t px = 0; px < filter.x.phases(); px++)
+			for (int64_t gy = 0; gy < filter.y.groups(py); gy++)
+				for (int64_t gx = 0; gx < filter.x.groups(px); gx++, tap++) {
+					const int64_t r0 = filter.y.group_begin(py, gy), r1 = filter.y.group_end(py, gy);
+					const int64_t s0 = filter.x.group_begin(px, gx), s1 = filter.x.group_end(px, gx);
+					for (int64_t c = c0; c < c1; c++) {
+						const float* of_channel = transposed + (c - c0) * kh * kw * kLanes;
+						vf sum = load(of_channel + (r0 * kw + s0) * kLanes);
+						for (int64_t r = r0; r < r1; r++)
+							for (int64_t s = s0 + (r == r0); s < s1; s++) sum += load(of_channel + (r * kw + s) * kLanes);
+						store_vector<T>(to + (tap * channels + c) * width, sum);
+					}
+				}
+}
+
+}  // namespace
+
 void conv2d_pack(const void* source, DType type, std::span<const int64_t> ints, void* packed, ThreadTeam& team) {
 	const int64_t outputs = ints[0], channels = ints[1], kh = ints[2], kw = ints[3];
 	const Filter filter{{kh, ints[4] == 2}, {kw, ints[4] == 2}};
 	const Columns columns{outputs, false};
-	const int64_t depth = filter.taps() * channels, blocks = ceil_div(channels, kLanes);
+	const int64_t depth = filter.taps() * channels, area = kh * kw;
+	// So many channels at a time that their transposed filters stay in L1.
+	const int64_t some = max_of(min_of(channels, kTransposedFloats / (area * kLanes)), 1), blocks = ceil_div(channels, some);
 	auto pack = [&]<class S, class T>(S, T) {
-		using Element = typename S::Element;
-		using Target = typename T::Element;
-		// A block of channels at a time keeps both the source rows and the scattered destination lines in cache.
-		team.parallel_for(columns.panels() * blocks, 1, [&](int64_t begin, int64_t end, int) {
+		team.parallel_for(columns.panels() * blocks, 1, [&](int64_t begin, int64_t end, int thread) {
+			float* transposed = (float*)team.scratch(thread, (some * area + kLanes) * kLanes * (int64_t)sizeof(float));
 			for (int64_t item = begin; item < end; item++) {
-				const int64_t index = item / blocks, c0 = item % blocks * kLanes, c1 = min_of(c0 + kLanes, channels);
+				const int64_t index = item / blocks, c0 = item % blocks * some, c1 = min_of(c0 + some, channels);
 				const Panel panel = columns.panel(index);
 				const int64_t width = panel.width();
-				Target* to = (Target*)packed + columns.start(index) * depth;
-				for (int64_t j = 0; j < width; j++) {
-					const bool real = j < panel.run[0].columns;
-					int64_t tap = 0;
-					for (int64_t py = 0; py < filter.y.phases(); py++)
-						for (int64_t px = 0; px < filter.x.phases(); px++)
-							for (int64_t gy = 0; gy < filter.y.groups(py); gy++)
-								for (int64_t gx = 0; gx < filter.x.groups(px); gx++, tap++)
-									for (int64_t c = c0; c < c1; c++) {
-										float sum = 0;
-										const Element* from = (const Element*)source + ((panel.run[0].column + j) * channels + c) * kh * kw;
-										if (real)
-											for (int64_t r = filter.y.group_begin(py, gy); r < filter.y.group_end(py, gy); r++)
-												for (int64_t s = filter.x.group_begin(px, gx); s < filter.x.group_end(px, gx); s++) sum += S::one(from[r * kw + s]);
-										to[(tap * channels + c) * width + j] = T::from(sum);
-									}
+				auto* to = (typename T::Element*)packed + columns.start(index) * depth;
+				for (int64_t j = 0; j < width; j += kLanes) {
+					const auto* from = (const typename S::Element*)source + ((panel.run[0].column + j) * channels + c0) * area;
+					const int64_t values = (c1 - c0) * area;
+					for (int64_t q = 0; q < values; q += kLanes) {
+						vf block[kLanes];
+						load_transposed<S>(block, from + q, channels * area, panel.run[0].columns - j, values - q);
+						for (int i = 0; i < kLanes; i++) store(transposed + (q + i) * kLanes, block[i]);
+					}
+					pack_taps<T>(filter, kh, kw, channels, c0, c1, transposed, to + j, width);
 				}
 			}
 		});

@@ -5,28 +5,6 @@
 
 namespace dreamdist::cpu::DD_ISA {
 
-typedef uint16_t vh __attribute__((vector_size(DD_LANES * 2), may_alias));
-typedef uint32_t vu __attribute__((vector_size(DD_LANES * 4), may_alias));
-
-inline void store_half(uint16_t* p, vf v) {
-#if defined(__AVX512F__)
-	_mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
-#elif defined(__F16C__)
-	_mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT));
-#elif defined(__aarch64__)
-	vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)v)));
-#else
-	for (int i = 0; i < kLanes; i++) p[i] = float_to_half(v[i]);
-#endif
-}
-inline void store_bfloat(uint16_t* p, vf v) {
-	const vu bits = (vu)v;
-	const vu rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, quiet = bits >> 16 | 0x40;
-	const vu isNan = (vu)((bits & 0x7fffffff) > 0x7f800000);
-	const vh h = __builtin_convertvector((isNan & quiet) | (~isNan & rounded), vh);
-	std::memcpy(p, &h, sizeof h);
-}
-
 // One storage type: its element, and one vector or element of it as f32.
 struct F32 {
 	using Element = float;

@@ -1,6 +1,7 @@
 // U = alpha · op(A) · op(B) + bias; C = act(U) + residual, per batch; and the packer of linear weights.
 #include "few_rows.h"
 #include "outer_product.h"
+#include "pack.h"
 #include "table.h"
 
 namespace dreamdist::cpu::DD_ISA {
@@ -241,20 +242,16 @@ int64_t matmul_packed_bytes(DType type, std::span<const int64_t> ints) {
 void matmul_pack(const void* source, DType type, std::span<const int64_t> ints, void* packed, ThreadTeam& team) {
 	const int64_t rows = ints[0], depth = ints[1];
 	const Columns columns{rows, ints[2] != 0};
+	// A chunk of a panel stays in L1 while its columns are written.
+	constexpr int64_t kChunk = 256;
+	const int64_t chunks = ceil_div(depth, kChunk);
 	with_storage(type, [&]<class S>(S) {
 		using Element = typename S::Element;
-		const Element* from = (const Element*)source;
-		team.parallel_for(columns.panels(), 1, [&](int64_t begin, int64_t end, int) {
-			for (int64_t index = begin; index < end; index++) {
-				const Panel panel = columns.panel(index);
-				const int64_t width = panel.width();
-				Element* to = (Element*)packed + columns.start(index) * depth;
-				std::memset(to, 0, width * depth * sizeof(Element));
-				for (int64_t block = 0; block < depth; block += kLanes)
-					for (int r = 0; r < panel.runs; r++)
-						for (int64_t j = 0; j < panel.run[r].columns; j++)
-							for (int64_t k = block; k < min_of(block + kLanes, depth); k++)
-								to[k * width + panel.run[r].offset + j] = from[(panel.run[r].column + j) * depth + k];
+		team.parallel_for(columns.panels() * chunks, 1, [&](int64_t begin, int64_t end, int) {
+			for (int64_t item = begin; item < end; item++) {
+				const int64_t index = item / chunks, k0 = item % chunks * kChunk;
+				pack_linear_panel<S>((const Element*)source, depth, columns.panel(index), k0, min_of(k0 + kChunk, depth),
+									 (Element*)packed + columns.start(index) * depth);
 			}
 		});
 	});
