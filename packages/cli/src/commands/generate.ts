@@ -95,6 +95,7 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 			negative,
 			seed,
 			signal,
+			releaseTextEncoder: true,
 			batch,
 			perPrompt: options.perPrompt,
 			fixedOmega: options.fixedOmega ?? false,

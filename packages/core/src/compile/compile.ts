@@ -1,7 +1,8 @@
 // From a graph to a program: dead code, fusion, kernel calls, the memory plan, and the native program.
-import { DTYPE_CODES, type NativeBuffer } from "@dreamdist/native-cuda";
+import { DTYPE_CODES, type NativeBuffer, type NativeProgram } from "@dreamdist/native-cuda";
 import type { Device } from "../device/device.js";
 import { emptyStorage, fromStorage, type HostArray, toStorage } from "../device/host.js";
+import type { HeldWeight } from "../device/weights.js";
 import { GraphError, InsufficientMemoryError } from "../graph/errors.js";
 import { constantData, frozenOf, type Graph, inputName, type Node, type Value } from "../graph/graph.js";
 import { bytesPerElement } from "../graph/types.js";
@@ -36,9 +37,14 @@ export async function compileGraph<K extends string>(
 	const arena = planArena(emitted.storages);
 	const memory = planMemory(device, emitted, arena);
 	refuseIfTooLarge(device, emitted, memory, options);
-	const constants = await bindBuffers(device, emitted, options.signal);
-	options.signal?.throwIfAborted();
-	const native = device.native.createProgram(describe(emitted, arena));
+	const bound = await bindBuffers(device, emitted, options.signal);
+	let native: NativeProgram;
+	try {
+		native = device.native.createProgram(describe(emitted, arena));
+	} catch (error) {
+		unbind(bound);
+		throw error;
+	}
 	return new Program({
 		device,
 		name: options.name ?? "program",
@@ -49,7 +55,7 @@ export async function compileGraph<K extends string>(
 		emitted,
 		native,
 		memory,
-		constants,
+		...bound,
 	});
 }
 
@@ -61,7 +67,7 @@ export async function runEmitted(
 	outputs: readonly Value[],
 ): Promise<HostArray[]> {
 	const arena = planArena(emitted.storages);
-	const constants = await bindBuffers(device, emitted);
+	const bound = await bindBuffers(device, emitted);
 	const native = device.native.createProgram(describe(emitted, arena));
 	try {
 		const given = [...emitted.inputs.keys()].map((value) => toStorage(inputs[inputName(value)!]!, value.dtype));
@@ -70,7 +76,7 @@ export async function runEmitted(
 		return raw.map((data, i) => fromStorage(data, outputs[i]!.dtype));
 	} finally {
 		native.dispose();
-		for (const buffer of constants) buffer.dispose();
+		unbind(bound);
 	}
 }
 
@@ -106,16 +112,29 @@ function refuseIfTooLarge(device: Device, emitted: Emitted, memory: ProgramMemor
 	);
 }
 
-/** Allocates and fills what lives in buffers of its own. Returns the constants, which belong to the program. */
-async function bindBuffers(device: Device, emitted: Emitted, signal?: AbortSignal): Promise<NativeBuffer[]> {
+/** What a program has in buffers outside the arena: its own constants, and weights of the device's store. */
+interface BoundBuffers {
+	readonly constants: readonly NativeBuffer[];
+	readonly weights: readonly HeldWeight[];
+}
+
+function unbind({ constants, weights }: BoundBuffers): void {
+	for (const buffer of constants) buffer.dispose();
+	for (const weight of weights) weight.letGo();
+}
+
+/** Allocates and fills what lives in buffers of its own. */
+async function bindBuffers(device: Device, emitted: Emitted, signal?: AbortSignal): Promise<BoundBuffers> {
 	const pending: Promise<void>[] = [];
+	const weights: HeldWeight[] = [];
+	const constants: NativeBuffer[] = [];
 	for (const { storage, value, packer, ints } of emitted.weights) {
-		signal?.throwIfAborted();
-		const weight = device.weights.get(frozenOf(value)!, packer, ints, storage.bytes);
+		if (signal?.aborted) break;
+		const weight = device.weights.hold(frozenOf(value)!, packer, ints, storage.bytes);
 		storage.buffer = weight.buffer;
+		weights.push(weight);
 		pending.push(weight.ready);
 	}
-	const constants: NativeBuffer[] = [];
 	for (const { storage, value } of emitted.constants) {
 		const buffer = device.allocate(storage.bytes);
 		constants.push(buffer);
@@ -125,10 +144,10 @@ async function bindBuffers(device: Device, emitted: Emitted, signal?: AbortSigna
 	try {
 		await unlessAborted(Promise.all(pending), signal);
 	} catch (error) {
-		for (const buffer of constants) buffer.dispose();
+		unbind({ constants, weights });
 		throw error;
 	}
-	return constants;
+	return { constants, weights };
 }
 
 /** Packing the weights of a large model takes seconds: whoever stops it need not wait for what is queued. */

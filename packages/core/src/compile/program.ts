@@ -2,6 +2,7 @@
 import { loadNative, type NativeBuffer, type NativeProgram } from "@dreamdist/native-cuda";
 import type { Device } from "../device/device.js";
 import { emptyStorage, fromStorage, type HostArray, toStorage } from "../device/host.js";
+import type { HeldWeight } from "../device/weights.js";
 import { DeviceError, DisposedError, GraphError, ShapeError } from "../graph/errors.js";
 import { type Graph, inputName, type Node, type Value } from "../graph/graph.js";
 import { formatShape, formatType } from "../graph/types.js";
@@ -44,6 +45,7 @@ interface Parts<K extends string> {
 	native: NativeProgram;
 	memory: ProgramMemory;
 	constants: readonly NativeBuffer[];
+	weights: readonly HeldWeight[];
 }
 
 /** Made by `Device.compile`. */
@@ -122,6 +124,7 @@ export class Program<K extends string = string> implements Disposable {
 		this.isDisposed = true;
 		this.parts.native.dispose();
 		for (const buffer of this.parts.constants) buffer.dispose();
+		for (const weight of this.parts.weights) weight.letGo();
 		this.device.forget(this);
 	}
 

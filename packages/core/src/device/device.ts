@@ -142,6 +142,14 @@ export class Device implements Disposable {
 		return this.native.scratchBytes(kernel, [...ints]);
 	}
 
+	/**
+	 * Frees the packed copies of weights that no program reads any more, such as a text encoder's after its last prompt. A program that
+	 * needs one later packs it anew.
+	 */
+	releaseUnusedWeights(): void {
+		this.weights.releaseUnused();
+	}
+
 	/** Waits for everything queued so far. */
 	async idle(): Promise<void> {
 		await this.native.idle();

@@ -8,10 +8,20 @@ export interface HeldWeight {
 	readonly buffer: NativeBuffer;
 	/** Resolves when the bytes are there. */
 	readonly ready: Promise<void>;
+	/** One program fewer reads it. The bytes stay until `releaseUnused`. */
+	readonly letGo: () => void;
+}
+
+interface PackedCopy {
+	readonly buffer: NativeBuffer;
+	readonly ready: Promise<void>;
+	readonly bytes: number;
+	/** Programs that read it. */
+	readers: number;
 }
 
 export class WeightStore {
-	private readonly held = new Map<FrozenTensor, Map<string, HeldWeight & { bytes: number }>>();
+	private readonly held = new Map<FrozenTensor, Map<string, PackedCopy>>();
 
 	constructor(private readonly device: Device) {}
 
@@ -30,8 +40,8 @@ export class WeightStore {
 		return this.held.get(tensor)?.has(this.key(packer, ints)) ?? false;
 	}
 
-	/** The weight in a layout, packed now if it is not there yet. */
-	get(tensor: FrozenTensor, packer: string | null, ints: readonly number[], bytes: number): HeldWeight {
+	/** The weight in a layout for one more program, packed now if it is not there yet. */
+	hold(tensor: FrozenTensor, packer: string | null, ints: readonly number[], bytes: number): HeldWeight {
 		let layouts = this.held.get(tensor);
 		if (!layouts) {
 			layouts = new Map();
@@ -43,10 +53,12 @@ export class WeightStore {
 			const buffer = this.device.allocate(bytes);
 			const ready = this.pack(tensor, packer, ints, buffer);
 			ready.catch(() => undefined); // whoever waits for it hears of it
-			weight = { buffer, ready, bytes };
+			weight = { buffer, ready, bytes, readers: 0 };
 			layouts.set(key, weight);
 		}
-		return weight;
+		const copy = weight;
+		copy.readers++;
+		return { buffer: copy.buffer, ready: copy.ready, letGo: () => copy.readers-- };
 	}
 
 	private async pack(
@@ -62,6 +74,18 @@ export class WeightStore {
 		await packWeight(this.device, tensor, () =>
 			this.device.native.pack(packer, dtype, [...ints], from, offset, tensor.bytes, into),
 		);
+	}
+
+	/** Lets the copies go that no program reads. */
+	releaseUnused(): void {
+		for (const [tensor, layouts] of this.held) {
+			for (const [key, { buffer, readers }] of layouts) {
+				if (readers > 0) continue;
+				buffer.dispose();
+				layouts.delete(key);
+			}
+			if (layouts.size === 0) this.held.delete(tensor);
+		}
 	}
 
 	/** Lets all copies of the weights go. Programs that read them must be disposed first. */

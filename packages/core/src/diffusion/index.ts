@@ -34,5 +34,5 @@ export {
 } from "./scheduler-config.js";
 export { SAMPLER_CLASSES, type SamplerName } from "./scheduler-keys.js";
 export { TIMESTEP_SPACINGS, type TimestepSpacing } from "./spacing.js";
-export { decodeTiled, tileStarts } from "./tiled-decode.js";
+export { decodeTiled, largestTile, tileStarts } from "./tiled-decode.js";
 export type { EncodedText, Tokenizer } from "./tokenizer.js";

@@ -6,7 +6,7 @@ interface Numbers {
 	readonly shape: readonly number[];
 }
 
-/** Decodes latents [1, h, w, C] to [1, h·factor, w·factor, 3]; throws InsufficientMemoryError where that does not fit. */
+/** Decodes latents [1, h, w, C] to [1, h·factor, w·factor, 3]. */
 export type Decode = (latents: Numbers) => Promise<Float32Array>;
 
 /** No tile is smaller than this, in latents: below it the group norms see too little of the picture. */
@@ -28,35 +28,43 @@ function ramp(position: number, size: number, overlap: number, first: boolean, l
 }
 
 /**
- * Decodes one picture's latents [1, h, w, C] to [1, H, W, 3]. Tries the whole first (or the tile size that worked before); each time the
- * plan does not fit, the tile's side halves. Tiles differ slightly in tone, as group norms see one at a time; the overlap blends them.
+ * The largest tile whose decoder fits, tried from the whole picture on; each time the plan does not fit, the side halves.
+ *
+ * @param prepare plans the decoder of latents [1, h, w, C]; throws InsufficientMemoryError where it does not fit
+ * @returns the tile's side in latents; that of the whole picture where that fits
+ * @throws the plan's own error where not even the smallest tile fits
+ */
+export async function largestTile(
+	prepare: (shape: readonly number[]) => Promise<unknown>,
+	[h, w, channels]: readonly [h: number, w: number, channels: number],
+): Promise<number> {
+	let side = Math.max(h, w);
+	for (;;) {
+		try {
+			await prepare([1, Math.min(side, h), Math.min(side, w), channels]);
+			return side;
+		} catch (error) {
+			const smaller = Math.ceil(side / 2);
+			if (!(error instanceof InsufficientMemoryError) || smaller < SMALLEST_TILE) throw error;
+			side = smaller;
+		}
+	}
+}
+
+/**
+ * Decodes one picture's latents [1, h, w, C] to [1, H, W, 3] in tiles. Tiles differ slightly in tone, as group norms see one at a time;
+ * the overlap blends them.
  *
  * @param factor pixels per latent
- * @param tile side in latents that is known to fit, or null
- * @param onTile told when a smaller tile is chosen
+ * @param side of a tile, in latents
  */
 export async function decodeTiled(
 	decode: Decode,
 	factor: number,
 	latents: Numbers,
-	tile: number | null,
-	onTile: (tile: number) => void,
+	side: number,
 ): Promise<Float32Array> {
-	const [, h, w] = latents.shape as [number, number, number, number];
-	let side = tile ?? Math.max(h, w);
-	for (;;) {
-		try {
-			return side >= Math.max(h, w) ? await decode(latents) : await decodeAt(decode, factor, latents, side);
-		} catch (error) {
-			const smaller = Math.ceil(side / 2);
-			if (!(error instanceof InsufficientMemoryError) || smaller < SMALLEST_TILE) throw error;
-			side = smaller;
-			onTile(side);
-		}
-	}
-}
-
-async function decodeAt(decode: Decode, factor: number, latents: Numbers, side: number): Promise<Float32Array> {
+	if (side >= Math.max(...latents.shape.slice(1, 3))) return decode(latents);
 	const [, h, w, channels] = latents.shape as [number, number, number, number];
 	const [height, width] = [h * factor, w * factor];
 	const sum = new Float32Array(height * width * 3);

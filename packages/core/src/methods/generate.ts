@@ -23,7 +23,12 @@ export interface GenerateOptions extends Omit<PictureSamplerOptions, "size"> {
 	/** Text to steer away from. Default "". */
 	readonly negative?: string;
 	readonly signal?: AbortSignal;
-	/** Told the memory of a sampling step before the first one. */
+	/**
+	 * Free the text encoder's weights once the prompts are encoded; later calls pack them anew. Default false. Where prompts are drawn in
+	 * token space the encoder stays, as every picture needs it.
+	 */
+	readonly releaseTextEncoder?: boolean;
+	/** Told all memory that the device needs, sampling and decoding together, before the first step. */
 	readonly onPlan?: (memory: ProgramMemory) => void;
 	/** Called after each sampling step. */
 	readonly onStep?: (progress: { picture: number; count: number; step: number; steps: number }) => void;
@@ -110,6 +115,10 @@ export async function* generateSweep(
 		const fitted: PromptSampler[] = [];
 		for (const source of sources) fitted.push(await fitSource(source, encoder));
 		const unconditional = await encoder.encodeText(negative);
+		if (options.releaseTextEncoder && fitted.every((prompts) => prompts instanceof FeatureDistribution)) {
+			encoder.dispose();
+			model.device.releaseUnusedWeights();
+		}
 		sampler = await PictureSampler.create(model, { ...options, size: options.size ?? defaultSize(model) }, signal);
 		options.onPlan?.(sampler.memory);
 		const total = count * sources.length;

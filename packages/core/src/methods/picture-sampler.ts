@@ -7,7 +7,7 @@ import { planSampling } from "../diffusion/sampler.js";
 import { coefficientTable, HISTORY_SLOTS, type SamplingPlan, STEP_COEFFICIENTS } from "../diffusion/sampling-plan.js";
 import { samplingStep } from "../diffusion/sampling-step.js";
 import type { SchedulerConfig } from "../diffusion/scheduler-config.js";
-import { decodeTiled } from "../diffusion/tiled-decode.js";
+import { decodeTiled, largestTile } from "../diffusion/tiled-decode.js";
 import { ArgumentError } from "../errors.js";
 import { mul } from "../ops/elementwise.js";
 import { philoxNormal } from "../ops/random.js";
@@ -64,12 +64,12 @@ export class PictureSampler implements Disposable {
 		private readonly guidance: { scale: number; rescale: number } | null,
 		private readonly state: { latents: Tensor; history: Tensor[] },
 		private readonly step: Program<"latents">,
-		private readonly onNote: (message: string) => void,
 	) {}
 
 	/** Decoders by latent shape: the whole picture, or tiles of it. */
-	private readonly decoders = new Map<string, Promise<Program<"picture">>>();
-	private tile: number | null = null;
+	private readonly decoders = new Map<string, Program<"picture">>();
+	/** Side of the decoder's tiles, in latents. */
+	private tile = 0;
 	/** Kernel launches so far. */
 	launches = 0;
 
@@ -118,7 +118,7 @@ export class PictureSampler implements Disposable {
 			},
 			{ name: "sampling step", ...compileOptions },
 		);
-		return new PictureSampler(
+		const sampler = new PictureSampler(
 			model,
 			latentShape,
 			batch,
@@ -126,8 +126,14 @@ export class PictureSampler implements Disposable {
 			guided ? { scale, rescale } : null,
 			state,
 			step,
-			options.onNote ?? (() => undefined),
 		);
+		try {
+			await sampler.prepareDecoder(options.onNote, signal);
+		} catch (error) {
+			sampler.dispose();
+			throw error;
+		}
+		return sampler;
 	}
 
 	/** Steps of the plan: calls of the denoiser. */
@@ -135,9 +141,10 @@ export class PictureSampler implements Disposable {
 		return this.plan.steps.length;
 	}
 
-	/** Memory of a sampling step. */
+	/** All memory that the device needs for sampling and decoding, with whatever else it holds. */
 	get memory(): ProgramMemory {
-		return this.step.memory;
+		const { weights, state, arena, fixed } = this.model.device.memory;
+		return { weights, state, arena, fixed, peak: weights + state + arena + fixed };
 	}
 
 	/** The noise that picture `index` of a seed starts from, [h, w, C]. */
@@ -196,29 +203,36 @@ export class PictureSampler implements Disposable {
 		return requests.map((_, i) => all.slice(i * size, (i + 1) * size));
 	}
 
+	/** Compiles the decoder, of the whole picture or of tiles, before hours go into latents that could not be decoded. */
+	private async prepareDecoder(onNote?: (message: string) => void, signal?: AbortSignal): Promise<void> {
+		const [h, w] = this.latentShape;
+		this.tile = await largestTile((shape) => this.decoder(shape, signal), this.latentShape);
+		if (this.tile < Math.max(h, w))
+			onNote?.(
+				`A whole picture does not fit into memory; it is decoded in tiles of ${this.tile * this.model.autoencoder.factor} pixels.`,
+			);
+	}
+
 	/** The decoder's output for latents [h, w, C]: [H, W, 3], in [−1, 1] but for overshoot. In tiles where the whole does not fit. */
 	async decode(latents: Float32Array, signal?: AbortSignal): Promise<Float32Array> {
 		const { factor } = this.model.autoencoder;
 		const whole = async ({ data, shape }: { data: Float32Array; shape: readonly number[] }) => {
-			const program = await this.decoder(shape);
+			const program = await this.decoder(shape, signal);
 			this.launches += program.kernelCalls;
 			const { picture } = await program.run({ latents: data }, signal ? { signal } : {});
 			return Float32Array.from(picture);
 		};
-		return decodeTiled(whole, factor, { data: latents, shape: [1, ...this.latentShape] }, this.tile, (tile) => {
-			this.tile = tile;
-			this.onNote(`A whole picture does not fit into memory; it is decoded in tiles of ${tile * factor} pixels.`);
-		});
+		return decodeTiled(whole, factor, { data: latents, shape: [1, ...this.latentShape] }, this.tile);
 	}
 
-	private decoder(shape: readonly number[]): Promise<Program<"picture">> {
+	private async decoder(shape: readonly number[], signal?: AbortSignal): Promise<Program<"picture">> {
 		const key = shape.join("×");
 		let decoder = this.decoders.get(key);
 		if (!decoder) {
 			const { device, autoencoder } = this.model;
-			decoder = device.compile(
+			decoder = await device.compile(
 				(graph) => ({ picture: autoencoder.decode(mul(graph.input("latents", shape), 1 / autoencoder.scale)) }),
-				{ name: "picture decoder", lessMemory: LESS_MEMORY },
+				{ name: "picture decoder", lessMemory: LESS_MEMORY, ...(signal && { signal }) },
 			);
 			this.decoders.set(key, decoder);
 		}
@@ -234,11 +248,7 @@ export class PictureSampler implements Disposable {
 
 	dispose(): void {
 		this.step.dispose();
-		for (const decoder of this.decoders.values())
-			decoder.then(
-				(program) => program.dispose(),
-				() => undefined,
-			);
+		for (const decoder of this.decoders.values()) decoder.dispose();
 		for (const tensor of [this.state.latents, ...this.state.history]) tensor.dispose();
 	}
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { decodeTiled, InsufficientMemoryError, tileStarts } from "../../src/index.js";
+import { decodeTiled, InsufficientMemoryError, largestTile, tileStarts } from "../../src/index.js";
 import { TestRandom } from "../random.js";
 
 /** Nearest enlargement of the first three channels: what tiles decode does not depend on the tile. */
@@ -33,19 +33,18 @@ describe("tiled decoding", () => {
 		const random = new TestRandom(4);
 		const [h, w] = [70, 45];
 		const latents = { data: random.normals(h * w * 4), shape: [1, h, w, 4] };
-		const chosen: number[] = [];
-		const whole = await decodeTiled(enlarge(2, 1e9), 2, latents, null, (tile) => chosen.push(tile));
-		expect(chosen).toEqual([]);
-		const tiled = await decodeTiled(enlarge(2, 400), 2, latents, null, (tile) => chosen.push(tile));
-		expect(chosen).toEqual([35, 18]);
+		const fits = (most: number) =>
+			largestTile((shape) => enlarge(2, most)({ data: new Float32Array(shape.reduce((a, b) => a * b)), shape }), [h, w, 4]);
+		expect(await fits(1e9)).toBe(70);
+		expect(await fits(400)).toBe(18);
+		const whole = await decodeTiled(enlarge(2, 1e9), 2, latents, 70);
+		const tiled = await decodeTiled(enlarge(2, 400), 2, latents, 18);
 		expect(tiled).toHaveLength(whole.length);
 		for (let i = 0; i < whole.length; i++) expect(Math.abs(tiled[i]! - whole[i]!)).toBeLessThan(1e-5);
 	});
 
 	it("gives up with the plan's own error where not even the smallest tile fits", async () => {
-		const latents = { data: new Float32Array(64 * 64 * 4), shape: [1, 64, 64, 4] };
-		await expect(decodeTiled(enlarge(2, 10), 2, latents, null, () => undefined)).rejects.toBeInstanceOf(
-			InsufficientMemoryError,
-		);
+		const prepare = (shape: readonly number[]) => enlarge(2, 10)({ data: new Float32Array(64 * 64 * 4), shape });
+		await expect(largestTile(prepare, [64, 64, 4])).rejects.toBeInstanceOf(InsufficientMemoryError);
 	});
 });

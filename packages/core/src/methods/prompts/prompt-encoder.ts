@@ -33,6 +33,7 @@ export class PromptEncoder implements Disposable {
 	/** Kernel launches so far. */
 	launches = 0;
 	private readonly programs = new Map<string, Promise<Program>>();
+	private readonly compiled = new Set<Program>();
 
 	constructor(
 		readonly device: Device,
@@ -102,13 +103,17 @@ export class PromptEncoder implements Disposable {
 		return floats((await this.run(program, { ids })).features);
 	}
 
+	/** Lets the programs go; the encoder goes on working, with programs compiled anew. */
 	dispose(): void {
 		for (const pending of this.programs.values())
 			pending.then(
 				(program) => program.dispose(),
 				() => undefined,
 			);
+		// What is there already goes at once, so that nothing reads the weights any more when this returns.
+		for (const program of this.compiled) program.dispose();
 		this.programs.clear();
+		this.compiled.clear();
 	}
 
 	[Symbol.dispose](): void {
@@ -154,8 +159,11 @@ export class PromptEncoder implements Disposable {
 		let program = this.programs.get(key);
 		if (!program) {
 			program = this.device.compile(build, { name: key });
-			// A failure must not stand in the way of the next attempt.
-			program.catch(() => this.programs.delete(key));
+			program.then(
+				(done) => this.compiled.add(done),
+				// A failure must not stand in the way of the next attempt.
+				() => this.programs.delete(key),
+			);
 			this.programs.set(key, program);
 		}
 		return program;

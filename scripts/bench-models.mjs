@@ -1,0 +1,184 @@
+// Whole networks of Stable Diffusion 2.1 at full size: `pnpm bench:models MODEL [--json] [--docs] [--filter TEXT] [--profile]`.
+//
+// MODEL is a folder as `dd init DIR --config sd21` writes it (random weights serve). Every row is the share of this engine's own best
+// large matmul, measured around it in the same run. --docs writes the table into docs/benchmarks.md. Nothing else should run meanwhile.
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { FrozenTensor, gradients, linear, mul, openDevice, sum } from "@dreamdist/core";
+import { loadPipeline } from "@dreamdist/models";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const BEGIN = "<!-- model benchmarks: written by `pnpm bench:models MODEL --docs` -->";
+const END = "<!-- end of model benchmarks -->";
+
+const { values: options, positionals } = parseArgs({
+	allowPositionals: true,
+	options: {
+		json: { type: "boolean", default: false },
+		docs: { type: "boolean", default: false },
+		profile: { type: "boolean", default: false },
+		filter: { type: "string", default: "" },
+	},
+});
+const [model] = positionals;
+if (!model) {
+	console.error(
+		"bench:models needs a model folder: write one with `pnpm dd init DIR --config sd21`, then `pnpm bench:models DIR`",
+	);
+	process.exit(2);
+}
+
+// GFLOP as the networks are usually counted (a multiplication and an addition are two): what PyTorch would do for the same result.
+const unet = (side, gflop) => ({
+	name: `UNet, latents ${side}x${side}, forward`,
+	gflop,
+	build: (pipe, graph) => ({ y: predict(pipe, graph, side).y }),
+	inputs: () => unetInputs(side),
+});
+const unetGradient = (side, gflop) => ({
+	name: `UNet, latents ${side}x${side}, forward and gradient of the text features`,
+	gflop,
+	build: (pipe, graph) => {
+		const { y, context } = predict(pipe, graph, side);
+		const target = graph.input("target", y.shape);
+		const [gradient] = gradients(sum(mul(y, target)), [context]);
+		return { gradient };
+	},
+	inputs: () => ({ ...unetInputs(side), target: numbers(side * side * 4) }),
+});
+const ROWS = [
+	unet(64, 804),
+	unet(32, 181),
+	unetGradient(64, 1715),
+	unetGradient(32, 364),
+	{
+		name: "text encoder, 8 x 77 tokens, forward",
+		gflop: 359,
+		build: (pipe, graph) => ({
+			y: pipe.textEncoder.encode(pipe.textEncoder.embed(graph.input("ids", [8, 77], "i32"))),
+		}),
+		inputs: () => ({ ids: Int32Array.from({ length: 8 * 77 }, (_, i) => (i * 7919) % 49000) }),
+	},
+	{
+		name: "autoencoder, decode 256x256 pixels",
+		gflop: 622,
+		build: (pipe, graph) => ({ y: pipe.autoencoder.decode(graph.input("latents", [1, 32, 32, 4])) }),
+		inputs: () => ({ latents: numbers(32 * 32 * 4) }),
+	},
+];
+
+function predict(pipe, graph, side) {
+	const context = graph.input("context", [1, 77, pipe.denoiser.contextWidth]);
+	const y = pipe.denoiser.predict(graph.input("latents", [1, side, side, 4]), graph.input("timesteps", [1]), context);
+	return { y, context };
+}
+const unetInputs = (side) => ({ latents: numbers(side * side * 4), timesteps: [500], context: numbers(77 * 1024) });
+
+/** Numbers between −1 and 1 without a pattern. */
+function numbers(count) {
+	return Float32Array.from({ length: count }, (_, i) => Math.sin(i * 12.9898) * 0.999);
+}
+
+const seconds = async (work) => {
+	const start = performance.now();
+	await work();
+	return (performance.now() - start) / 1000;
+};
+const median = (times) => times.toSorted((a, b) => a - b)[times.length >> 1];
+
+/** GFLOP/s of products with a packed weight, as the networks' own layers are. */
+async function largeMatmuls(device) {
+	const shapes = [
+		[1024, 1024, 1024],
+		[2464, 1024, 4096],
+		[4096, 1280, 1280],
+	];
+	const programs = [];
+	for (const [rows, depth, width] of shapes) {
+		const weight = new FrozenTensor(`large ${depth}x${width}`, [width, depth], "f32", { data: numbers(width * depth) });
+		const program = await device.compile((graph) => ({ y: linear(graph.input("x", [rows, depth]), graph.frozen(weight)) }));
+		programs.push({ program, x: numbers(rows * depth), gflop: (2 * rows * depth * width) / 1e9 });
+	}
+	return async () => {
+		let best = 0;
+		for (const { program, x, gflop } of programs) {
+			const times = [];
+			for (let i = 0; i < 4; i++) {
+				const profile = await program.profile({ x });
+				times.push(profile.reduce((total, call) => total + call.microseconds, 0) / 1e6);
+			}
+			best = Math.max(best, gflop / Math.min(...times));
+		}
+		return best;
+	};
+}
+
+function summarize(profile) {
+	const kernels = new Map();
+	const labels = new Map();
+	for (const { kernel, label, microseconds } of profile) {
+		kernels.set(kernel, (kernels.get(kernel) ?? 0) + microseconds / 1000);
+		labels.set(`${kernel} ${label}`, (labels.get(`${kernel} ${label}`) ?? 0) + microseconds / 1000);
+	}
+	const top = (map, count) =>
+		[...map].sort((a, b) => b[1] - a[1]).slice(0, count).map(([name, ms]) => `    ${ms.toFixed(1).padStart(9)} ms  ${name}`);
+	console.error([...top(kernels, 20), "  slowest calls:", ...top(labels, 45)].join("\n"));
+}
+
+async function measure() {
+	const device = await openDevice("cpu");
+	const matmulRate = await largeMatmuls(device);
+	const rows = [];
+	let loadSeconds = null;
+	let before = await matmulRate();
+	const begin = performance.now();
+	const pipe = await loadPipeline(model, { device });
+	for (const row of ROWS.filter(({ name }) => name.includes(options.filter))) {
+		const program = await device.compile((graph) => row.build(pipe, graph), { name: row.name });
+		const inputs = row.inputs();
+		await program.run(inputs);
+		loadSeconds ??= (performance.now() - begin) / 1000;
+		const times = [];
+		for (let i = 0; i < 3; i++) times.push(await seconds(() => program.run(inputs)));
+		const rate = row.gflop / median(times);
+		const after = await matmulRate();
+		const matmul = Math.max(before, after);
+		before = after;
+		rows.push({ name: row.name, gflop: row.gflop, seconds: median(times), gflops: rate, matmul, share: rate / matmul, memory: program.memory.peak });
+		console.error(`${row.name}: ${median(times).toFixed(2)} s, ${rate.toFixed(0)} GFLOP/s, ${(rate / matmul).toFixed(2)} of matmul ${matmul.toFixed(0)}`);
+		if (options.profile) summarize(await program.profile(inputs));
+		program.dispose();
+	}
+	pipe.dispose();
+	const machine = `${cpus()[0]?.model.trim()}, ${device.threads} threads, ${device.isa}`;
+	device.dispose();
+	return { machine, loadSeconds, rows };
+}
+
+function table({ machine, loadSeconds, rows }) {
+	const commit = spawnSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).stdout?.trim();
+	return [
+		`${machine}; ${commit || "a tree without git"}; ${new Date().toISOString().slice(0, 10)}. f32 compute, weights as stored. From the files (in the page cache) to the first result of the first row: ${loadSeconds.toFixed(1)} s.`,
+		"",
+		"| network | GFLOP | time | rate | large matmul | share |",
+		"|---|---:|---:|---:|---:|---:|",
+		...rows.map(
+			(row) =>
+				`| ${row.name} | ${row.gflop} | ${row.seconds.toFixed(2)} s | ${row.gflops.toFixed(0)} GFLOP/s | ${row.matmul.toFixed(0)} | ${row.share.toFixed(2)} |`,
+		),
+	].join("\n");
+}
+
+const result = await measure();
+if (options.docs) {
+	const path = join(root, "docs", "benchmarks.md");
+	const text = readFileSync(path, "utf8");
+	const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+	if (begin < 0 || end < begin) throw new Error(`${path} has lost its markers "${BEGIN}" and "${END}"`);
+	writeFileSync(path, `${text.slice(0, begin + BEGIN.length)}\n\n${table(result)}\n\n${text.slice(end)}`);
+}
+console.log(options.json ? JSON.stringify(result, null, "\t") : table(result));
