@@ -29,6 +29,7 @@ export async function writableFolder(path: string): Promise<void> {
 		await access(path, constants.W_OK);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
+		if (code === "EEXIST") throw new CommandError(`${path} is a file; choose a folder with --out.`);
 		throw new CommandError(`The folder ${path} can't be written to (${code}); choose another with --out.`);
 	}
 }

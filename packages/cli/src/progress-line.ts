@@ -1,7 +1,7 @@
 // One line on a terminal that shows how far something is and when it will be done; plain lines, few of them, elsewhere.
 
 export class ProgressLine {
-	private readonly started = performance.now();
+	private started = performance.now();
 	private lastPlain = 0;
 	private shown = false;
 
@@ -10,6 +10,11 @@ export class ProgressLine {
 		private readonly unit: string,
 		private readonly stream: NodeJS.WriteStream = process.stderr,
 	) {}
+
+	/** From here on time counts towards the work shown; before, things were being loaded. */
+	begin(): void {
+		this.started = performance.now();
+	}
 
 	update(done: number, total: number): void {
 		if (!this.enabled) return;

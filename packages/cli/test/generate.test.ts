@@ -175,6 +175,7 @@ describe.skipIf(!existsSync(model))(`generate (skipped where ${model} is absent)
 			"--sampler magic does not exist; choose one of ddim",
 		);
 		await expect(run("/dev/null/x", {})).rejects.toThrow("can't be written to (ENOTDIR)");
+		await expect(run("/dev/null", {})).rejects.toThrow("/dev/null is a file; choose a folder with --out");
 		await expect(run("bad", { prompt: undefined })).rejects.toThrow("generate needs a text");
 	});
 });

@@ -102,7 +102,10 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 			...(options.size && { size: [options.size.width, options.size.height] as const }),
 			...(options.eta !== undefined && { eta: options.eta }),
 			scheduler,
-			onPlan: (memory) => output.notice(describeMemory(memory, pipe.device.memoryLimit)),
+			onPlan: (memory) => {
+				output.notice(describeMemory(memory, pipe.device.memoryLimit));
+				line.begin();
+			},
 			onNote: (message) => {
 				line.clear();
 				output.notice(message);

@@ -1,4 +1,4 @@
-import { constants, type FileHandle, mkdir, open } from "node:fs/promises";
+import { constants, mkdir, open, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DreamdistError, FileError } from "../errors.js";
 
@@ -74,7 +74,7 @@ export async function makeFolders(path: string): Promise<void> {
 		await mkdir(path);
 	} catch (error) {
 		const { code } = error as NodeJS.ErrnoException;
-		if (code === "EEXIST") return;
+		if (code === "EEXIST" && (await stat(path)).isDirectory()) return;
 		if (code !== "ENOENT" || dirname(path) === path || path.startsWith("/proc/")) throw error;
 		await makeFolders(dirname(path));
 		await mkdir(path).catch((again: NodeJS.ErrnoException) => {

@@ -109,7 +109,7 @@ export async function* generateSweep(
 	checkCount("perPrompt", perPrompt);
 	checkSeed(seed);
 	if (sources.length === 0) throw new ArgumentError("there is nothing to generate pictures from");
-	const encoder = new PromptEncoder(model.device, model.textEncoder);
+	const encoder = new PromptEncoder(model.device, model.textEncoder, signal);
 	let sampler: PictureSampler | null = null;
 	try {
 		const fitted: PromptSampler[] = [];

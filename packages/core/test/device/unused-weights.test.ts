@@ -8,7 +8,8 @@ describe("weights that no program reads", () => {
 	});
 	afterAll(() => device.dispose());
 
-	const weight = (name: string) => new FrozenTensor(name, [64, 64], "f32", { data: new Float32Array(64 * 64).fill(0.5) });
+	const weight = (name: string) =>
+		new FrozenTensor(name, [64, 64], "f32", { data: new Float32Array(64 * 64).fill(0.5) });
 	const program = (tensor: FrozenTensor, signal?: AbortSignal) =>
 		device.compile(
 			(graph) => ({ y: linear(graph.input("x", [4, 64]), graph.frozen(tensor)) }),

@@ -34,7 +34,10 @@ describe("tiled decoding", () => {
 		const [h, w] = [70, 45];
 		const latents = { data: random.normals(h * w * 4), shape: [1, h, w, 4] };
 		const fits = (most: number) =>
-			largestTile((shape) => enlarge(2, most)({ data: new Float32Array(shape.reduce((a, b) => a * b)), shape }), [h, w, 4]);
+			largestTile(
+				(shape) => enlarge(2, most)({ data: new Float32Array(shape.reduce((a, b) => a * b)), shape }),
+				[h, w, 4],
+			);
 		expect(await fits(1e9)).toBe(70);
 		expect(await fits(400)).toBe(18);
 		const whole = await decodeTiled(enlarge(2, 1e9), 2, latents, 70);

@@ -38,6 +38,8 @@ export class PromptEncoder implements Disposable {
 	constructor(
 		readonly device: Device,
 		readonly textEncoder: TextEncoder,
+		/** Stops loading and encoding. */
+		private readonly signal?: AbortSignal,
 	) {}
 
 	/**
@@ -122,7 +124,7 @@ export class PromptEncoder implements Disposable {
 
 	private run(program: Program, inputs: Record<string, InputData>) {
 		this.launches += program.kernelCalls;
-		return program.run(inputs);
+		return program.run(inputs, this.signal ? { signal: this.signal } : {});
 	}
 
 	private inputs(graph: Graph, tokens: PromptTokens) {
@@ -158,7 +160,7 @@ export class PromptEncoder implements Disposable {
 	private cached(key: string, build: (graph: Graph) => Record<string, Value>): Promise<Program> {
 		let program = this.programs.get(key);
 		if (!program) {
-			program = this.device.compile(build, { name: key });
+			program = this.device.compile(build, { name: key, ...(this.signal && { signal: this.signal }) });
 			program.then(
 				(done) => this.compiled.add(done),
 				// A failure must not stand in the way of the next attempt.
