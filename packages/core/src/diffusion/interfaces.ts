@@ -1,5 +1,5 @@
 // The networks as methods and samplers see them. Another backbone is another implementation of these.
-import type { Value } from "../graph/graph.js";
+import type { Graph, Value } from "../graph/graph.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** A text encoder. Its functions write into the graph of the value they are given. */
@@ -23,6 +23,11 @@ export interface TextEncoder {
 	 * @returns [N, L, d]
 	 */
 	encode(embeddings: Value): Value;
+	/**
+	 * The position embeddings that `encode` adds, f32 [L, d]. Only prompts of programs that add some of them twice need it; an encoder
+	 * without learned positions leaves it out.
+	 */
+	positions?(graph: Graph): Value;
 }
 
 /**

@@ -137,6 +137,58 @@ describe("a prompt distribution", () => {
 		expect(() => distribution().ofClass("cow")).toThrow(/no classes/);
 	});
 
+	it("of the official code looks words up with their positions, which are then added again", async () => {
+		const encoder = newEncoder();
+		const { device } = encoder;
+		const around = { ...words, suffix: "at night" };
+		const contents = {
+			tokens: new TestRandom(1).normals(K * M * WIDTH),
+			shape: [1, K, M, WIDTH] as const,
+			classes: null,
+			baseModel: null,
+			settings: {},
+		};
+		const once = PromptDistribution.of({ ...contents, words: around });
+		const twice = PromptDistribution.of({ ...contents, words: { ...around, wordPositions: "twice" } });
+		const path = join(folder, "twice.safetensors");
+		await twice.save(path);
+		expect((await PromptDistribution.load(path)).words).toEqual({ ...around, wordPositions: "twice" });
+
+		// By hand: start, two vectors, "at", "night", end, padding.
+		const frame = once.frame(encoder);
+		const looked = await device.compile((graph) => ({
+			words: tinyTextEncoder.embed(graph.input("ids", [1, LENGTH], "i32")),
+			positions: tinyTextEncoder.positions!(graph),
+		}));
+		const tables = await looked.run({ ids: frame.ids });
+		const embeddings = new Float32Array(K * LENGTH * WIDTH);
+		const second = [0, -1, -1, 1, 2, 3, 4, 5, 6];
+		for (let k = 0; k < K; k++)
+			second.forEach((position, at) => {
+				for (let i = 0; i < WIDTH; i++)
+					embeddings[(k * LENGTH + at) * WIDTH + i] =
+						position < 0
+							? contents.tokens[(k * M + at - 1) * WIDTH + i]!
+							: tables.words[at * WIDTH + i]! + tables.positions[position * WIDTH + i]!;
+			});
+		const encoding = await device.compile((graph) => ({
+			hidden: tinyTextEncoder.encode(graph.input("embeddings", [K, LENGTH, WIDTH])),
+		}));
+		const { hidden } = await encoding.run({ embeddings });
+		const size = LENGTH * WIDTH;
+		const expected = Array.from(
+			{ length: size },
+			(_, i) => (hidden[i]! + hidden[size + i]! + hidden[2 * size + i]!) / 3,
+		);
+		const { mean } = await twice.fit(encoder);
+		expect(Math.max(...mean.map((value, i) => Math.abs(value - expected[i]!)))).toBeLessThan(1e-6);
+		expect((await once.fit(encoder)).mean).not.toEqual(mean);
+		const { positions: _, ...without } = tinyTextEncoder;
+		await expect(twice.fit(new PromptEncoder(interpretedDevice(), without))).rejects.toThrow(
+			/no position embeddings, so they can't be added to words twice/,
+		);
+	});
+
 	it("refuses an encoder of another width, naming both", async () => {
 		await expect(distribution({ width: 8 }).fit(newEncoder())).rejects.toThrow(
 			/tokens have width 8, .* encoder has width 6/,

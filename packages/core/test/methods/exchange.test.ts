@@ -9,6 +9,7 @@ import {
 	importDistribution,
 	loadDistribution,
 	NpzFile,
+	nearestWords,
 	openSafetensors,
 	openTorch,
 	PromptDistribution,
@@ -56,7 +57,8 @@ describe("the official code's .npz", () => {
 		expect((await npz.numbers("means")).shape).toEqual([1, LENGTH, WIDTH]);
 		expect([...(await npz.numbers("means")).data]).toEqual([...fitted.mean]);
 		expect([...(await npz.numbers("stds")).data]).toEqual([...fitted.scale(1.5).std]);
-		expect(await npz.texts("prompt_texts")).toEqual(["X X at night"]);
+		const near = await nearestWords(encoder(), source.meanTokens);
+		expect(await npz.texts("prompt_texts")).toEqual([`${near.map(({ word }) => word).join(" ")} at night`]);
 		await npz.close();
 
 		const { form, distribution: imported } = await importDistribution(at("one.npz"));
@@ -76,7 +78,7 @@ describe("the official code's .npz", () => {
 		await expect(writeOfficialNpz(at("no.npz"), source, null)).rejects.toThrow(/needs a model \(--model\)/);
 	});
 
-	it("holds all classes, named by their texts", async () => {
+	it("holds all classes with their names", async () => {
 		const source = distribution({ shape: [2, 3, 2, WIDTH], classes: ["dog", "church cat"] });
 		await writeOfficialNpz(at("classes.npz"), source, encoder());
 		const { distribution: imported } = await importDistribution(at("classes.npz"));
@@ -171,7 +173,12 @@ describe("the official code's .pt", () => {
 		const { form, distribution: imported } = await importDistribution(at("final.pt"), { suffix: "at night" });
 		expect(form).toBe("official .pt");
 		expect((imported as PromptDistribution).tokens).toEqual(distribution().tokens);
-		expect((imported as PromptDistribution).words).toEqual({ prefix: "", suffix: "at night", classPosition: "end" });
+		expect((imported as PromptDistribution).words).toEqual({
+			prefix: "",
+			suffix: "at night",
+			classPosition: "end",
+			wordPositions: "twice",
+		});
 	});
 
 	it("needs the names of its classes", async () => {

@@ -29,6 +29,20 @@ describe("prompt frames", () => {
 		expect(at("middle")).toEqual({ ids: [14, V, 6, 5, V, V, 8, 15], positions: [1, 4, 5] });
 	});
 
+	it("know the positions under which the official code looks words up", () => {
+		const second = (vectors: number, words: Parameters<typeof frameWords>[2]) => [
+			...frameWords(tinyTokenizer, vectors, { ...words, wordPositions: "twice" }).secondPositions!,
+		];
+		expect(frameWords(tinyTokenizer, 2).secondPositions).toBeUndefined();
+		// The text behind the vectors counts from 1, as in the sequence that it is taken from.
+		expect(second(2, { prefix: "a photo", suffix: "at night" })).toEqual([0, 1, 2, -1, -1, 1, 2, 3, 4]);
+		// Words with a class are looked up in one sequence: start, vectors, name, full stop, end.
+		const named = { className: "dog_church" };
+		expect(second(3, named)).toEqual([0, -1, -1, -1, 4, 5, 6, 7, 8]);
+		expect(second(3, { ...named, classPosition: "front" })).toEqual([0, 4, 5, -1, -1, -1, 6, 7, 8]);
+		expect(second(3, { ...named, classPosition: "middle" })).toEqual([0, -1, 4, 5, -1, -1, 6, 7, 8]);
+	});
+
 	it("refuse what does not fit, with the numbers", () => {
 		expect(() => frameWords(tinyTokenizer, 4, { prefix: "a photo of", suffix: "night" })).toThrow(
 			/needs 10 positions .*prefix 3, vectors 4, class name 0, suffix 1.*has 9/,

@@ -80,6 +80,7 @@ export const tinyTextEncoder: TextEncoder = {
 		);
 		return layerNorm(add(x, seen));
 	},
+	positions: (graph) => fixed(graph, "positions", [LENGTH, WIDTH], 0.3),
 };
 
 export const tinyDenoiser: Denoiser = {

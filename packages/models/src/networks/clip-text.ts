@@ -15,6 +15,13 @@ export function clipTokenEmbeddings(weights: Weights, config: ClipTextConfig, id
 	return weights.graph.named("embeddings.token_embedding", () => embedding(table, ids, { dtype: "f32" }));
 }
 
+/** Position embeddings as `clipTextModel` adds them, f32 [length, hiddenSize]. */
+export function clipPositionEmbeddings(weights: Weights, config: ClipTextConfig, length: number): Value {
+	const { hiddenSize, maxPositions } = config;
+	const positions = weights.get("embeddings.position_embedding.weight", [maxPositions, hiddenSize]);
+	return cast(slice(positions, 0, 0, length), "f32");
+}
+
 export interface ClipTextOptions {
 	/** Layers left out at the end ("clip skip"); default 0. */
 	skipLayers?: number;

@@ -3,7 +3,7 @@ import type { Autoencoder, Denoiser, TextEncoder, Tokenizer } from "@dreamdist/c
 import type { Component } from "../loading/components.js";
 import { autoencoderFactor, decodeLatents, encodePictures } from "../networks/autoencoder.js";
 import type { AutoencoderConfig } from "../networks/autoencoder-config.js";
-import { clipTextModel, clipTokenEmbeddings } from "../networks/clip-text.js";
+import { clipPositionEmbeddings, clipTextModel, clipTokenEmbeddings } from "../networks/clip-text.js";
 import type { ClipTextConfig } from "../networks/clip-text-config.js";
 import { unet, unetSizeMultiple } from "../networks/unet.js";
 import type { UNetConfig } from "../networks/unet-config.js";
@@ -15,6 +15,7 @@ export function asTextEncoder({ config, weights }: Component<ClipTextConfig>, to
 		length: tokenizer.length,
 		embed: (ids) => clipTokenEmbeddings(weights.open(ids.graph), config, ids),
 		encode: (embeddings) => clipTextModel(weights.open(embeddings.graph), config, embeddings),
+		positions: (graph) => clipPositionEmbeddings(weights.open(graph), config, tokenizer.length),
 	};
 }
 

@@ -5,7 +5,7 @@ import { TensorToSave, writeTorch } from "../../data/torch/index.js";
 import { ArgumentError } from "../../errors.js";
 import type { PromptDistribution } from "../prompts/distribution.js";
 import { FittedDistribution } from "../prompts/fitted-distribution.js";
-import { classWords } from "../prompts/frame.js";
+import { nearestWords } from "../prompts/inspect.js";
 import type { PromptEncoder } from "../prompts/prompt-encoder.js";
 
 /** Features of one prompt, [L, d]. */
@@ -33,8 +33,8 @@ export async function writeConditioning(
 }
 
 /**
- * Writes the Gaussians of all classes as the official code does: `means` and `stds` [C, L, d], f64, and `prompt_texts`. Deviations are
- * scaled by the distribution's γ.
+ * Writes the Gaussians of all classes as the official code does: `means` and `stds` [C, L, d], f64, and `prompt_texts`, the nearest words
+ * of each mean prompt; with classes also `class_names`, which that code ignores. Deviations are scaled by the distribution's γ.
  *
  * @param encoder needed unless the distribution is fitted already
  */
@@ -58,7 +58,8 @@ export async function writeOfficialNpz(
 	await writeNpz(path, {
 		means: { shape, data: joined(means) },
 		stds: { shape, data: joined(stds) },
-		prompt_texts: { texts: (classes ?? [null]).map((name) => promptText(distribution, name)) },
+		prompt_texts: { texts: await promptTexts(distribution, encoder) },
+		...(classes && { class_names: { texts: classes } }),
 	});
 }
 
@@ -79,17 +80,27 @@ function joined(parts: readonly Float64Array[]): Float64Array {
 	return all;
 }
 
-/** The prompt with an "X" for each vector, as the official code words it. */
-function promptText(distribution: PromptDistribution | FittedDistribution, className: string | null): string {
-	if (distribution instanceof FittedDistribution) return className === null ? "X" : classWords(className, "end");
+/** What each class's mean prompt reads like: the vocabulary's nearest word to each vector, with the words around. */
+async function promptTexts(
+	distribution: PromptDistribution | FittedDistribution,
+	encoder: PromptEncoder | null,
+): Promise<string[]> {
+	const classes = distribution.classes ?? [null];
+	if (distribution instanceof FittedDistribution) return classes.map((name) => name ?? "");
 	const { prefix, suffix, classPosition } = distribution.words;
-	const marks = new Array<string>(distribution.vectors).fill("X");
-	const name = className === null ? [] : [classWords(className, classPosition)];
-	const before =
-		classPosition === "front" ? 0 : classPosition === "middle" ? Math.floor(marks.length / 2) : marks.length;
-	return [prefix, ...marks.slice(0, before), ...name, ...marks.slice(before), suffix]
-		.filter((part) => part !== "")
-		.join(" ");
+	const { vectors, width } = distribution;
+	const all = new Float32Array(classes.length * vectors * width);
+	classes.forEach((name, i) => {
+		all.set((name === null ? distribution : distribution.ofClass(name)).meanTokens, i * vectors * width);
+	});
+	const near = await nearestWords(needed(encoder), all);
+	const before = classPosition === "front" ? 0 : classPosition === "middle" ? Math.floor(vectors / 2) : vectors;
+	return classes.map((name, i) => {
+		const words = near.slice(i * vectors, (i + 1) * vectors).map(({ word }) => word);
+		const named = name === null ? [] : [name.replace(/_/g, " ")];
+		const parts = [prefix, ...words.slice(0, before), ...named, ...words.slice(before), suffix];
+		return parts.filter((part) => part !== "").join(" ");
+	});
 }
 
 /** How an embedding is stored: diffusers' `learned_embeds.safetensors`, kohya's key in safetensors, or A1111's `.pt`. */

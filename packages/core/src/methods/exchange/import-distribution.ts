@@ -121,7 +121,9 @@ async function promptDistribution(
 	const wrong = tokens.findIndex((value) => !Number.isFinite(value));
 	if (wrong >= 0) throw bad(path, `its vectors "${name}" hold ${tokens[wrong]} at position ${wrong}`);
 	const { prefix = "", suffix = "", classPosition = "end", baseModel = null } = options;
-	const words: LearnedWords = { prefix, suffix, classPosition };
+	// The official code adds positions to words when it looks them up, and again before it encodes.
+	const positions = form === "official .pt" ? ({ wordPositions: "twice" } as const) : {};
+	const words: LearnedWords = { prefix, suffix, classPosition, ...positions };
 	return PromptDistribution.of({ tokens, shape, classes, words, baseModel, settings: origin(path, form) });
 }
 
@@ -159,9 +161,8 @@ async function importNpz(path: string, options: ImportOptions): Promise<Imported
 				`${path} holds fitted features, so words can't be put around it; leave out the prefix and suffix`,
 			);
 		const full = (shape.length === 3 ? shape : [1, ...shape]) as [number, number, number];
-		const texts =
-			full[0] > 1 && !options.classes && npz.names.includes("prompt_texts") ? await npz.texts("prompt_texts") : [];
-		const named = texts.length === full[0] ? { ...options, classes: texts.map(classOfText) } : options;
+		const hasNames = full[0] > 1 && !options.classes && npz.names.includes("class_names");
+		const named = hasNames ? { ...options, classes: await npz.texts("class_names") } : options;
 		const contents = {
 			mean: Float32Array.from(means.data),
 			std: Float32Array.from(stds.data),
@@ -178,14 +179,4 @@ async function importNpz(path: string, options: ImportOptions): Promise<Imported
 	} finally {
 		await npz.close();
 	}
-}
-
-/** "X X X X goldfish." → "goldfish": the official code's prompts name their class among placeholders. */
-function classOfText(text: string): string {
-	return text
-		.split(/\s+/)
-		.filter((word) => !/^X\.?$/.test(word))
-		.join(" ")
-		.replace(/\s*\.$/, "")
-		.trim();
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { openSafetensors } from "../../data/safetensors/reader.js";
 import { writeSafetensors } from "../../data/safetensors/writer.js";
 import { FormatError } from "../../errors.js";
-import { CLASS_POSITIONS } from "./frame.js";
+import { CLASS_POSITIONS, WORD_POSITIONS } from "./frame.js";
 
 /** Which model a distribution was learned with. */
 export const modelIdentitySchema = z.object({
@@ -19,6 +19,8 @@ export const learnedWordsSchema = z.object({
 	prefix: z.string().default(""),
 	suffix: z.string().default(""),
 	classPosition: z.enum(CLASS_POSITIONS).default("end"),
+	/** "twice" for vectors that the official code has learned. */
+	wordPositions: z.enum(WORD_POSITIONS).optional(),
 });
 export type LearnedWords = z.infer<typeof learnedWordsSchema>;
 

@@ -168,8 +168,10 @@ export class PromptDistribution implements PromptSource {
 	/** Where the vectors stand among the words. @throws ArgumentError when they do not fit into the encoder's positions */
 	frame(encoder: PromptEncoder): PromptFrame {
 		const { className } = this;
+		const { wordPositions = "once", ...words } = this.view.words;
 		return frameWords(encoder.textEncoder.tokenizer, this.vectors, {
-			...this.view.words,
+			...words,
+			wordPositions,
 			...(className !== null && { className }),
 		});
 	}

@@ -7,6 +7,13 @@ export const CLASS_POSITIONS = ["end", "middle", "front"] as const;
 /** "end": vectors, then the name; "front": the name, then vectors; "middle": the name between the halves of the vectors. */
 export type ClassPosition = (typeof CLASS_POSITIONS)[number];
 
+/**
+ * How often the position embeddings are added to the words around the vectors. "twice": as the official code does, which looks words up
+ * with their positions and adds all positions again; its prompts mean what they meant to it only if that is repeated.
+ */
+export const WORD_POSITIONS = ["once", "twice"] as const;
+export type WordPositions = (typeof WORD_POSITIONS)[number];
+
 /** The words around the learnable vectors. All empty by default. */
 export interface PromptWords {
 	/** Before the vectors. */
@@ -17,6 +24,8 @@ export interface PromptWords {
 	readonly className?: string;
 	/** Default "end". */
 	readonly classPosition?: ClassPosition;
+	/** Default "once". */
+	readonly wordPositions?: WordPositions;
 }
 
 /** One prompt's layout as the text encoder takes it. */
@@ -27,6 +36,8 @@ export interface PromptFrame {
 	readonly positions: readonly number[];
 	/** Index of the end token, whose features stand for the whole prompt. */
 	readonly endPosition: number;
+	/** [length]: which position each word has a second time, −1 for a vector; absent where positions are added once. */
+	readonly secondPositions?: Int32Array;
 }
 
 /** The same layout from token ids. */
@@ -35,6 +46,7 @@ export interface PromptIds {
 	readonly suffix?: readonly number[];
 	readonly className?: readonly number[];
 	readonly classPosition?: ClassPosition;
+	readonly wordPositions?: WordPositions;
 }
 
 /**
@@ -76,7 +88,26 @@ export function framePrompt(
 	put(suffix);
 	const endPosition = at;
 	put([endId]);
-	return { ids, positions, endPosition };
+	const frame = { ids, positions, endPosition };
+	return words.wordPositions === "twice" ? { ...frame, secondPositions: officialPositions(frame, words) } : frame;
+}
+
+/**
+ * Positions under which the official code looks words up. Without a class it takes text after the vectors from a sequence of its own,
+ * so that it counts from 1 there; with one, all words from a sequence in which the name stands behind the vectors.
+ */
+function officialPositions({ ids, positions }: PromptFrame, words: PromptIds): Int32Array {
+	const { prefix = [], className = [] } = words;
+	const second = Int32Array.from(ids, (_, at) => at);
+	for (const at of positions) second[at] = -1;
+	const begin = 1 + prefix.length;
+	if (className.length === 0) for (let at = positions.at(-1)! + 1, n = 1; at < ids.length; at++) second[at] = n++;
+	else {
+		let n = begin + positions.length;
+		for (let at = begin; at < begin + positions.length + className.length; at++)
+			if (second[at] !== -1) second[at] = n++;
+	}
+	return second;
 }
 
 /** A class name as the official code words it: underscores become spaces and a full stop ends the prompt. */
@@ -87,7 +118,7 @@ export function classWords(name: string, position: ClassPosition): string {
 
 /** Tokenizes the words around the vectors. A class name that does not end the prompt is followed by a full stop after the vectors. */
 export function frameWords(tokenizer: Tokenizer, vectors: number, words: PromptWords = {}): PromptFrame {
-	const { prefix = "", suffix = "", className = "", classPosition = "end" } = words;
+	const { prefix = "", suffix = "", className = "", classPosition = "end", wordPositions = "once" } = words;
 	const ids = (text: string) => (text.trim() === "" ? [] : tokenizer.tokenize(text));
 	const named = className.trim() !== "";
 	return framePrompt(tokenizer, vectors, {
@@ -95,6 +126,7 @@ export function frameWords(tokenizer: Tokenizer, vectors: number, words: PromptW
 		className: named ? ids(classWords(className, classPosition)) : [],
 		suffix: [...(named && classPosition !== "end" ? ids(".") : []), ...ids(suffix)],
 		classPosition,
+		wordPositions,
 	});
 }
 

@@ -39,6 +39,8 @@ export {
 	type PromptIds,
 	type PromptWords,
 	packFrames,
+	WORD_POSITIONS,
+	type WordPositions,
 } from "./frame.js";
 export { type DistributionInspection, inspectDistribution, type NearWord, nearestWords, spreadOf } from "./inspect.js";
 export {

@@ -5,6 +5,7 @@ import type { TextEncoder } from "../../diffusion/interfaces.js";
 import { ArgumentError } from "../../errors.js";
 import type { Graph, Value } from "../../graph/graph.js";
 import { add, cast, mul, sub } from "../../ops/elementwise.js";
+import { matmul } from "../../ops/matmul.js";
 import { mean, std } from "../../ops/reduce.js";
 import { reshape, slice } from "../../ops/shape.js";
 import { FeatureDistribution } from "./feature-distribution.js";
@@ -49,11 +50,12 @@ export class PromptEncoder implements Disposable {
 	 */
 	async fit(tokens: PromptTokens, frame: PromptFrame): Promise<FittedPrompts> {
 		const { length, width } = this.textEncoder;
-		const program = await this.program("fit", tokens, (graph) => {
-			const { hidden, pooled, mean, std } = this.features(graph, tokens);
+		const program = await this.program("fit", tokens, frame, (graph, encoder) => {
+			const { values, frames } = this.inputs(graph, tokens);
+			const { hidden, pooled, mean, std } = promptFeatures(encoder, values, frames);
 			return { hidden, pooled, mean, std };
 		});
-		const result = await this.run(program, { tokens: tokens.data, ...frameData(packFrames([frame], tokens.prompts)) });
+		const result = await this.run(program, { tokens: tokens.data, ...frameInputs(frame, tokens.prompts) });
 		return {
 			distribution: new FeatureDistribution(floats(result.mean), floats(result.std), length, width),
 			hidden: floats(result.hidden),
@@ -75,9 +77,9 @@ export class PromptEncoder implements Disposable {
 		gamma = 1,
 	): Promise<Float32Array> {
 		const { length, width } = this.textEncoder;
-		const program = await this.program("token space", tokens, (graph) => {
+		const program = await this.program("token space", tokens, frame, (graph, encoder) => {
 			const { values, frames } = this.inputs(graph, tokens);
-			const each = promptEmbeddings(this.textEncoder, values, frames);
+			const each = promptEmbeddings(encoder, values, frames);
 			const first = slice(each, 0, 0, 1);
 			const difference = sub(each, first);
 			const center = add(reshape(first, [length, width]), mean(difference, 0));
@@ -85,7 +87,7 @@ export class PromptEncoder implements Disposable {
 			const encoded = this.textEncoder.encode(reshape(add(center, drawn), [1, length, width]));
 			return { features: cast(encoded, "f32") };
 		});
-		const frames = frameData(packFrames([frame], tokens.prompts));
+		const frames = frameInputs(frame, tokens.prompts);
 		const { features } = await this.run(program, { tokens: tokens.data, omega, gamma, ...frames });
 		return floats(features);
 	}
@@ -136,15 +138,26 @@ export class PromptEncoder implements Disposable {
 		};
 	}
 
-	private features(graph: Graph, tokens: PromptTokens) {
-		const { values, frames } = this.inputs(graph, tokens);
-		return promptFeatures(this.textEncoder, values, frames);
+	/** The encoder as a frame wants it: with positions added to the words it looks up where that is asked for. */
+	private encoderFor(graph: Graph, frame: PromptFrame): TextEncoder {
+		const { textEncoder } = this;
+		if (!frame.secondPositions) return textEncoder;
+		const { length } = textEncoder;
+		const table = textEncoder.positions?.(graph);
+		if (!table)
+			throw new ArgumentError("this text encoder has no position embeddings, so they can't be added to words twice");
+		const second = matmul(graph.input("secondPositions", [length, length]), table);
+		return {
+			...textEncoder,
+			embed: (ids) => add(textEncoder.embed(ids), reshape(second, [1, length, textEncoder.width])),
+		};
 	}
 
 	private program(
 		name: string,
 		tokens: PromptTokens,
-		build: (graph: Graph) => Record<string, Value>,
+		frame: PromptFrame,
+		build: (graph: Graph, encoder: TextEncoder) => Record<string, Value>,
 	): Promise<Program> {
 		const { prompts, vectors, width, data } = tokens;
 		if (width !== this.textEncoder.width)
@@ -154,7 +167,8 @@ export class PromptEncoder implements Disposable {
 			);
 		if (data.length !== prompts * vectors * width)
 			throw new ArgumentError(`tokens [${prompts}, ${vectors}, ${width}] are not ${data.length} numbers`);
-		return this.cached(`${name} ${prompts} ${vectors}`, build);
+		const kind = frame.secondPositions ? ", positions twice" : "";
+		return this.cached(`${name} ${prompts} ${vectors}${kind}`, (graph) => build(graph, this.encoderFor(graph, frame)));
 	}
 
 	private cached(key: string, build: (graph: Graph) => Record<string, Value>): Promise<Program> {
@@ -170,6 +184,18 @@ export class PromptEncoder implements Disposable {
 		}
 		return program;
 	}
+}
+
+/** A frame's words as the programs' inputs. */
+function frameInputs(frame: PromptFrame, prompts: number): Record<string, InputData> {
+	const data: Record<string, InputData> = frameData(packFrames([frame], prompts));
+	const { secondPositions, ids } = frame;
+	if (!secondPositions) return data;
+	const rows = new Float32Array(ids.length ** 2);
+	secondPositions.forEach((position, at) => {
+		if (position >= 0) rows[at * ids.length + position] = 1;
+	});
+	return { ...data, secondPositions: rows };
 }
 
 function floats(data: ArrayLike<number> | undefined): Float32Array {
