@@ -1,5 +1,16 @@
 // ResNets in torchvision's layout, with any number of heads.
-import { add, batchNorm, conv2d, maxPool2d, mean, relu, ShapeError, type Value, type Weights } from "@dreamdist/core";
+import {
+	add,
+	batchNorm,
+	cast,
+	conv2d,
+	maxPool2d,
+	mean,
+	relu,
+	ShapeError,
+	type Value,
+	type Weights,
+} from "@dreamdist/core";
 import { linearLayer } from "./layers.js";
 import type { ResnetClassifierConfig } from "./resnet-classifier-config.js";
 
@@ -82,8 +93,8 @@ class Resnet {
 			const result = batchNorm(conv2d(x, weight, { stride, padding: (kernel - 1) / 2 }), {
 				weight: scope.get("weight", [channels]),
 				bias: scope.get("bias", [channels]),
-				runningMean: scope.get("running_mean", [channels]),
-				runningVariance: scope.get("running_var", [channels]),
+				runningMean: cast(scope.get("running_mean", [channels]), "f32"),
+				runningVariance: cast(scope.get("running_var", [channels]), "f32"),
 				eps: config.batchNormEps,
 				momentum: config.batchNormMomentum,
 				training,

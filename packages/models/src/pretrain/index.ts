@@ -1,3 +1,6 @@
+export { frechetDistance } from "./measure/frechet.js";
+export { type MeasureModelOptions, type ModelMeasurements, measureModel } from "./measure/measure-model.js";
+export { type AttributeReading, type PictureReadings, WorldClassifier } from "./measure/world-classifier.js";
 export {
 	type PretrainOptions,
 	type PretrainPlan,

@@ -79,7 +79,12 @@ const recipe = z.strictObject({
 			/** Of the divergence per latent number. */
 			kl: z.number().min(0).default(1e-4),
 		}),
-		clip: z.strictObject({ ...training, initialTemperature: z.number().positive().default(0.07) }),
+		clip: z.strictObject({
+			...training,
+			initialTemperature: z.number().positive().default(0.07),
+			/** Positions of a caption that are computed; later ones teach nothing, as the end token does not see them. */
+			captionLength: z.int().min(3).max(77).default(77),
+		}),
 		unet: z.strictObject({
 			...training,
 			/** Share of captions left empty, for guidance. */

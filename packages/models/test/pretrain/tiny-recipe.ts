@@ -70,7 +70,7 @@ const TINY = {
 	stages: {
 		classifier: { ...stage, batch: 8, ema: 0.9 },
 		vae: { ...stage, ema: 0.9 },
-		clip: { ...stage, learningRate: 1e-2 },
+		clip: { ...stage, learningRate: 1e-2, captionLength: 40 },
 		unet: { ...stage, learningRate: 1e-2, batch: 8, ema: 0.9, sampleSteps: 2 },
 	},
 };

@@ -102,21 +102,25 @@ export class ClipStage implements Stage {
 	/** Unit vectors of pictures and captions, [batch, projection]. */
 	private embed(graph: Graph, weights: Weights, batch: number): { images: Value; texts: Value } {
 		const { textConfig, imageConfig } = this;
-		const { hiddenSize, maxPositions } = textConfig;
+		const { hiddenSize } = textConfig;
+		const length = this.settings.captionLength;
 		const pictures = graph.input("pictures", [batch, PICTURE_SIDE, PICTURE_SIDE, 3]);
-		const ids = graph.input("ids", [batch, maxPositions], "i32");
+		const ids = graph.input("ids", [batch, length], "i32");
 		/** Of the end tokens, among all positions of the batch. */
 		const ends = graph.input("ends", [batch], "i32");
 		const text = weights.scope("text_model");
 		const features = clipTextModel(text, textConfig, clipTokenEmbeddings(text, textConfig, ids));
-		const pooled = gather(reshape(features, [batch * maxPositions, hiddenSize]), ends);
+		const pooled = gather(reshape(features, [batch * length, hiddenSize]), ends);
 		const projection = weights.get("text_projection.weight", [imageConfig.projectionSize, hiddenSize]);
 		const { embeddings } = clipVisionModel(weights, imageConfig, pictures);
 		return { images: l2Normalize(embeddings), texts: l2Normalize(linear(pooled, projection)) };
 	}
 
 	inputs(_step: number, { pictures, captions }: SceneBatch): Record<string, InputData> {
-		return { pictures: toNetworkRange(pictures), ...encodeCaptions(this.tokenizer, captions) };
+		return {
+			pictures: toNetworkRange(pictures),
+			...encodeCaptions(this.tokenizer, captions, this.settings.captionLength),
+		};
 	}
 
 	/** Share of held-out captions whose own picture is the nearest of all. */
@@ -167,18 +171,24 @@ function* captionsOf({ seed, stages, tokenizer }: Recipe): Generator<string, voi
 	for (let i = 0; i < tokenizer.captions; i++) yield captionOf(sceneOf(request, i), data);
 }
 
-/** Token ids [N, length], and where each text's end token is among all positions. */
+/**
+ * Token ids [N, length], and where each text's end token is among all positions. A text that is longer loses what stands before its end.
+ *
+ * @param length at most the tokenizer's
+ */
 export function encodeCaptions(
 	tokenizer: Tokenizer,
 	captions: readonly string[],
+	length = tokenizer.length,
 ): { ids: Int32Array; ends: Int32Array } {
-	const { length } = tokenizer;
 	const ids = new Int32Array(captions.length * length);
 	const ends = new Int32Array(captions.length);
 	captions.forEach((caption, i) => {
 		const encoded = tokenizer.encode(caption);
-		ids.set(encoded.ids, i * length);
-		ends[i] = i * length + encoded.endPosition;
+		const end = Math.min(encoded.endPosition, length - 1);
+		ids.set(encoded.ids.subarray(0, length), i * length);
+		ids[i * length + end] = tokenizer.endId;
+		ends[i] = i * length + end;
 	});
 	return { ids, ends };
 }
