@@ -1,4 +1,4 @@
-import { constants, mkdir, open, stat, type FileHandle } from "node:fs/promises";
+import { constants, type FileHandle, mkdir, open, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { DreamdistError, FileError } from "../errors.js";
 
