@@ -117,6 +117,29 @@ describe("the official code's .npz", () => {
 	});
 });
 
+describe("conditioning", () => {
+	it("is one prompt's features, from which can be generated as from a distribution without spread", async () => {
+		const source = distribution();
+		const fitted = await source.fit(encoder());
+		const features = fitted.sample(5, 2);
+		const baseModel = { id: "tiny", hash: "0123" };
+		const path = at("prompt.safetensors");
+		await writeConditioning(path, { features, length: LENGTH, width: WIDTH }, { seed: 5, index: 2, baseModel });
+		const loaded = (await loadDistribution(path)) as FittedDistribution;
+		expect(loaded.baseModel).toEqual(baseModel);
+		expect(loaded.settings).toMatchObject({ seed: 5, index: 2 });
+		for (const index of [0, 1]) expect((await loaded.fit(encoder())).sample(9, index)).toEqual(features);
+		const data = new Float32Array(6);
+		await writeSafetensors(path, { prompt_embeds: { dtype: "F32", shape: [2, 3, 1], data } });
+		await expect(loadDistribution(path)).rejects.toThrow(
+			/prompt_embeds have the shape \[2, 3, 1\], not \[positions, width\]/,
+		);
+		data[1] = Number.NaN;
+		await writeSafetensors(path, { prompt_embeds: { dtype: "F32", shape: [1, 2, 3], data } });
+		await expect(loadDistribution(path)).rejects.toThrow(/is no conditioning: its means are not all finite/);
+	});
+});
+
 describe("features of another width", () => {
 	it("are refused, with both named", async () => {
 		const fitted = FittedDistribution.of({

@@ -4,7 +4,7 @@ import { writeSafetensors } from "../../data/safetensors/index.js";
 import { TensorToSave, writeTorch } from "../../data/torch/index.js";
 import { ArgumentError } from "../../errors.js";
 import type { PromptDistribution } from "../prompts/distribution.js";
-import { FittedDistribution } from "../prompts/fitted-distribution.js";
+import { CONDITIONING, FittedDistribution } from "../prompts/fitted-distribution.js";
 import { nearestWords } from "../prompts/inspect.js";
 import type { PromptEncoder } from "../prompts/prompt-encoder.js";
 
@@ -27,7 +27,7 @@ export async function writeConditioning(
 ): Promise<void> {
 	await writeSafetensors(
 		path,
-		{ prompt_embeds: { dtype: "F32", shape: [length, width], data: features } },
+		{ [CONDITIONING]: { dtype: "F32", shape: [length, width], data: features } },
 		{ metadata: { format: "dreamdist.conditioning", version: "1", source: JSON.stringify(record) } },
 	);
 }

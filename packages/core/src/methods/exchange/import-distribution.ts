@@ -88,7 +88,7 @@ async function importTensors(path: string, file: NamedTensors, options: ImportOp
 	if (floats.some((name) => /(^|\.)clip_[lg]$/.test(name)))
 		throw bad(path, "it is an embedding of Stable Diffusion XL, which has two text encoders");
 	if (file.shapes.has("prompt_embeds"))
-		throw bad(path, "it is conditioning of one prompt, which has neither vectors to encode nor a spread");
+		throw bad(path, "it is conditioning of one prompt, which can be generated from as it is");
 	if (file.shapes.has("tokens")) throw bad(path, "it is a distribution already; use it as it is");
 	const embedding =
 		floats.find((name) => /(^|\.)string_to_param(\.|$)/.test(name)) ??

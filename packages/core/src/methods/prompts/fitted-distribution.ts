@@ -24,6 +24,8 @@ export interface FittedContents {
 
 const FORMAT = "dreamdist.feature_distribution";
 const VERSION = "1";
+/** What diffusers calls a prompt's features. */
+export const CONDITIONING = "prompt_embeds";
 
 /**
  * Gaussians over text features, one per class. They can be sampled, scaled and mixed; words can't be put around them, since that would
@@ -165,10 +167,43 @@ export class FittedDistribution implements PromptSource {
 	}
 }
 
-/** A distribution file of either kind. @throws FileError or FormatError in one sentence that names the file */
+/** Conditioning of one prompt, [L, d] or [1, L, d]: a Gaussian without spread. */
+async function loadConditioning(path: string): Promise<FittedDistribution> {
+	const file = await openSafetensors(path);
+	try {
+		const { shape } = file.entry(CONDITIONING);
+		const fail = (problem: string) =>
+			new FormatError("BAD_DISTRIBUTION", path, `${path} is no conditioning: ${problem}`);
+		const sides = shape.length === 3 && shape[0] === 1 ? shape.slice(1) : shape;
+		if (sides.length !== 2 || sides.includes(0))
+			throw fail(`its ${CONDITIONING} have the shape [${shape.join(", ")}], not [positions, width]`);
+		const mean = await file.readF32(CONDITIONING);
+		const isOurs = file.metadata.get("format") === "dreamdist.conditioning";
+		const source = isOurs ? metadata(file.metadata, "source", z.record(z.string(), z.unknown()), {}, fail) : {};
+		const baseModel = modelIdentitySchema.nullish().safeParse(source.baseModel);
+		try {
+			return FittedDistribution.of({
+				mean,
+				std: new Float32Array(mean.length),
+				shape: [1, sides[0]!, sides[1]!],
+				classes: null,
+				baseModel: (baseModel.success && baseModel.data) || null,
+				settings: source,
+			});
+		} catch (error) {
+			throw fail((error as Error).message);
+		}
+	} finally {
+		await file.close();
+	}
+}
+
+/** A distribution file of either kind, or conditioning of one prompt. @throws FileError or FormatError in one sentence that names the file */
 export async function loadDistribution(path: string): Promise<PromptDistribution | FittedDistribution> {
 	const file = await openSafetensors(path);
-	const isFitted = !file.tensors.has("tokens") && file.tensors.has("mean") && file.tensors.has("std");
+	const has = (name: string) => file.tensors.has(name);
 	await file.close();
-	return isFitted ? FittedDistribution.load(path) : PromptDistribution.load(path);
+	if (has("tokens")) return PromptDistribution.load(path);
+	if (has("mean") && has("std")) return FittedDistribution.load(path);
+	return has(CONDITIONING) ? loadConditioning(path) : PromptDistribution.load(path);
 }
