@@ -1,11 +1,7 @@
 // Weights on disk as frozen tensors: mapped, never copied, in the precision they are stored in.
 import { loadNative, type NativeFileMapping } from "@dreamdist/native-cuda";
-import {
-	type OpenWeightsOptions,
-	openWeights,
-	type SafetensorsDtype,
-	type SafetensorsFile,
-} from "../data/safetensors/index.js";
+import { type OpenWeightsOptions, openWeights, type SafetensorsDtype } from "../data/safetensors/index.js";
+import { openTorch } from "../data/torch/index.js";
 import { toStorage } from "../device/host.js";
 import { FrozenTensor } from "../device/tensor.js";
 import { FileError } from "../errors.js";
@@ -16,6 +12,47 @@ const STORED: Partial<Record<SafetensorsDtype, DType>> = { F32: "f32", F16: "f16
 export interface OpenCheckpointOptions extends OpenWeightsOptions {
 	/** Hold floats in this precision instead of the stored one; converted whenever a device packs them. */
 	dtype?: "f32" | "f16" | "bf16" | undefined;
+}
+
+/** Files of torch.save, by their names. */
+const TORCH_FILE = /\.(pt|pth|bin|ckpt)$/i;
+
+/** Named tensors, however they are stored. */
+interface TensorSource {
+	readonly paths: readonly string[];
+	readonly tensors: readonly StoredTensor[];
+	readonly metadata: ReadonlyMap<string, string>;
+	readF32(name: string): Promise<Float32Array>;
+	close(): Promise<void>;
+}
+
+interface StoredTensor {
+	readonly name: string;
+	readonly shape: readonly number[];
+	readonly dtype: SafetensorsDtype;
+	/** Where its bytes lie as they are; null where they have to be gathered or inflated. */
+	readonly place: { readonly path: string; readonly byteOffset: number } | null;
+}
+
+async function openSource(folderOrFile: string, options: OpenWeightsOptions): Promise<TensorSource> {
+	if (TORCH_FILE.test(folderOrFile)) {
+		const torch = await openTorch(folderOrFile);
+		return {
+			paths: [folderOrFile],
+			tensors: [...torch.tensors.values()],
+			metadata: new Map(),
+			readF32: (name) => torch.readF32(name),
+			close: () => torch.close(),
+		};
+	}
+	const file = await openWeights(folderOrFile, options);
+	return {
+		paths: file.paths,
+		tensors: [...file.tensors.values()].map((entry) => ({ ...entry, place: entry })),
+		metadata: file.metadata,
+		readF32: (name) => file.readF32(name),
+		close: () => file.close(),
+	};
 }
 
 /**
@@ -33,17 +70,18 @@ export class Checkpoint implements Disposable {
 		/** Free text pairs of the file. */
 		readonly metadata: ReadonlyMap<string, string>,
 		/** Open only where tensors are converted as they are read. */
-		private readonly file: SafetensorsFile | null,
+		private readonly file: TensorSource | null,
 		private readonly mappings: readonly NativeFileMapping[],
 	) {}
 
 	/**
-	 * Opens a safetensors file, an index of shards, or a folder that holds either (see `openWeights`).
+	 * Opens a safetensors file, an index of shards, or a folder that holds either (see `openWeights`); or a file of torch.save, whose
+	 * tensors are named by their place in it (see `openTorch`: no code in it is executed).
 	 *
 	 * @throws FileError or FormatError naming the file
 	 */
 	static async open(folderOrFile: string, options: OpenCheckpointOptions = {}): Promise<Checkpoint> {
-		const file = await openWeights(folderOrFile, options);
+		const file = await openSource(folderOrFile, options);
 		const mappings = new Map<string, NativeFileMapping>();
 		try {
 			const { NativeFileMapping } = loadNative();
@@ -51,12 +89,13 @@ export class Checkpoint implements Disposable {
 			const tensors = new Map<string, FrozenTensor>();
 			const others: string[] = [];
 			let converts = false;
-			for (const { name, shape, dtype, path, byteOffset } of file.tensors.values()) {
+			for (const { name, shape, dtype, place } of file.tensors) {
 				const stored = STORED[dtype];
 				const wanted = stored === "i32" ? stored : (options.dtype ?? stored ?? "f32");
-				if (stored === wanted)
+				if (stored === wanted && place) {
+					const { path, byteOffset } = place;
 					tensors.set(name, new FrozenTensor(name, shape, stored, { mapping: mappings.get(path)!, byteOffset }));
-				else if (stored || dtype === "F64") {
+				} else if ((stored && stored !== "i32") || dtype === "F64") {
 					converts = true;
 					const read = async () => toStorage(await file.readF32(name), wanted);
 					tensors.set(name, new FrozenTensor(name, shape, wanted, { read }));

@@ -118,12 +118,12 @@ const cases: [string, Buffer][] = [
 	["streams", torchStream(value(true), [numbers])],
 ];
 
-it.each(cases)("3,000 damaged %s give an error sentence or tensors", async (name, original) => {
+it.each(cases)("1,500 damaged %s give an error sentence or tensors", async (name, original) => {
 	const random = generator(20 + name.length);
 	const path = join(folder, "damaged.pt");
 	const before = process.memoryUsage().arrayBuffers;
 	let read = 0;
-	for (let i = 0; i < 3000; i++) {
+	for (let i = 0; i < 1500; i++) {
 		writeFileSync(path, mutate(original, random));
 		const whole = await survives(path, async () => {
 			const torch = await openTorch(path);
@@ -137,18 +137,18 @@ it.each(cases)("3,000 damaged %s give an error sentence or tensors", async (name
 	}
 	// Some are only damaged where nothing looks; were it most, nothing would be checked.
 	expect(read).toBeGreaterThan(0);
-	expect(read).toBeLessThan(2000);
+	expect(read).toBeLessThan(1000);
 	expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(200e6);
 });
 
-it("2,000 damaged .npz files give an error sentence or arrays", async () => {
+it("1,000 damaged .npz files give an error sentence or arrays", async () => {
 	const source = join(folder, "source.npz");
 	await writeNpz(source, { means: { shape: [1, 3, 2], data: new Float64Array(6) }, names: { texts: ["a", "bc"] } });
 	const original = (await import("node:fs")).readFileSync(source);
 	const random = generator(77);
 	const path = join(folder, "damaged.npz");
 	let read = 0;
-	for (let i = 0; i < 2000; i++) {
+	for (let i = 0; i < 1000; i++) {
 		writeFileSync(path, mutate(original, random));
 		const whole = await survives(path, async () => {
 			const npz = await NpzFile.open(path);
@@ -162,5 +162,5 @@ it("2,000 damaged .npz files give an error sentence or arrays", async () => {
 		if (whole) read++;
 	}
 	expect(read).toBeGreaterThan(0);
-	expect(read).toBeLessThan(1000);
+	expect(read).toBeLessThan(500);
 });

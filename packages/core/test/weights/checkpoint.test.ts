@@ -11,6 +11,7 @@ import {
 	WeightSet,
 	writeSafetensors,
 } from "../../src/index.js";
+import { pickled, tensorPickle, torchStream, torchZip } from "../data/pickle-bytes.js";
 
 describe("checkpoints", () => {
 	let device: Device;
@@ -102,6 +103,30 @@ describe("checkpoints", () => {
 		await expect(compiling).rejects.toThrow("abort");
 		const late = device.compile((graph) => ({ y: graph.frozen(slow) }), { signal: AbortSignal.abort() });
 		await expect(late).rejects.toThrow("abort");
+	});
+
+	it("are read from files of torch.save too: mapped where they lie as they are, gathered where not", async () => {
+		const data = Buffer.from(Float32Array.from([1, -0.5, 0.25, 3.140625]).buffer);
+		const tensor = { storage: "FloatStorage", key: "0", data, count: 4, shape: [2, 2], strides: [2, 1] };
+		const value = (isOld: boolean) =>
+			pickled.dict(
+				[pickled.text("w"), tensorPickle(tensor, isOld)],
+				[pickled.text("t"), tensorPickle({ ...tensor, strides: [1, 2] }, isOld)],
+			);
+		const expected = { w: numbers, t: [1, 0.25, -0.5, 3.140625] };
+		for (const file of [torchZip(value(false), [tensor]), torchStream(value(true), [tensor])]) {
+			const path = join(folder, "model.pth");
+			writeFileSync(path, file);
+			for (const dtype of [undefined, "f16"] as const) {
+				const checkpoint = await Checkpoint.open(path, { dtype });
+				expect(await readBack(checkpoint)).toEqual(expected);
+				expect("mapping" in checkpoint.tensors.get("w")!.source).toBe(dtype === undefined);
+				expect("mapping" in checkpoint.tensors.get("t")!.source).toBe(false);
+				checkpoint.dispose();
+			}
+		}
+		writeFileSync(join(folder, "bad.pth"), "hello");
+		await expect(Checkpoint.open(join(folder, "bad.pth"))).rejects.toThrow(/bad.pth can't be read as a PyTorch file/);
 	});
 
 	it("report a file that is missing or no safetensors file", async () => {
