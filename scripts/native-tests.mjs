@@ -66,7 +66,8 @@ function chooseVariant(sanitizers, arch) {
 	return { folder: "build-native", defines: {}, launcher: [], emulated };
 }
 
-const EMULATED_TESTS = ["emulator_plain_tests", "emulator_race_tests"];
+// The emulator itself, and the CUDA kernels on it; each once more with every load and store checked for races.
+const EMULATED_TESTS = ["emulator_plain_tests", "emulator_race_tests", "kernels_plain_tests", "kernels_race_tests"];
 
 const args = process.argv.slice(2);
 const sanitizers = takeOption(args, "--sanitize");

@@ -1,9 +1,6 @@
+#include "dreamdist/cuda.h"
 #include "dreamdist/isa.h"
 #include "objects.h"
-
-#ifdef DD_HAVE_CUDA
-#include "dreamdist/cuda_info.h"
-#endif
 
 namespace dreamdist::addon {
 
@@ -24,8 +21,13 @@ Napi::Value info(const Napi::CallbackInfo& call) {
 	result.Set("buildType", Napi::String::New(env, DD_BUILD_TYPE));
 	result.Set("napi", Napi::Number::New(env, NAPI_VERSION));
 	result.Set("cpu", cpu);
-#ifdef DD_HAVE_CUDA
-	const CudaInfo found = cuda_info();
+	result.Set("emulated", Napi::Boolean::New(env, has_emulated_device()));
+	const std::optional<CudaInfo> info = cuda_info();
+	if (!info) {
+		result.Set("cuda", env.Null());
+		return result;
+	}
+	const CudaInfo& found = *info;
 	auto cuda = Napi::Object::New(env);
 	auto cards = Napi::Array::New(env, found.cards.size());
 	for (uint32_t i = 0; i < found.cards.size(); i++) {
@@ -39,11 +41,9 @@ Napi::Value info(const Napi::CallbackInfo& call) {
 	cuda.Set("devices", Napi::Number::New(env, (double)found.cards.size()));
 	cuda.Set("runtime", Napi::Number::New(env, found.runtime));
 	cuda.Set("driver", Napi::Number::New(env, found.driver));
+	cuda.Set("leastCapability", Napi::String::New(env, std::to_string(found.least_major) + "." + std::to_string(found.least_minor)));
 	cuda.Set("error", Napi::String::New(env, found.error));
 	result.Set("cuda", cuda);
-#else
-	result.Set("cuda", env.Null());
-#endif
 	return result;
 }
 

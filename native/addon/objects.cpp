@@ -3,8 +3,10 @@
 #include <cmath>
 #include <cstring>
 
+#include "dreamdist/cuda.h"
 #include "dreamdist/finite.h"
 #include "dreamdist/isa.h"
+#include "dreamdist/self_test.h"
 
 namespace dreamdist::addon {
 
@@ -62,13 +64,8 @@ BufferPtr buffer_of(Napi::Env env, Napi::Value value) {
 Napi::Function JsBuffer::define(Napi::Env env) {
 	return DefineClass(env, "NativeBuffer", {InstanceAccessor<&JsBuffer::bytes>("bytes"), InstanceMethod<&JsBuffer::dispose>("dispose")});
 }
-JsBuffer::JsBuffer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsBuffer>(info) {
-	try {
-		buffer = std::make_shared<Buffer>(count(info, 0, "bytes"));
-	} catch (const Error& error) {
-		throw Napi::Error::New(info.Env(), error.what());
-	}
-}
+// Made by NativeDevice.allocate; one that JavaScript makes itself is empty.
+JsBuffer::JsBuffer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsBuffer>(info) {}
 Napi::Value JsBuffer::bytes(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), buffer ? (double)buffer->bytes() : 0); }
 Napi::Value JsBuffer::dispose(const Napi::CallbackInfo& info) {
 	buffer.reset();
@@ -129,19 +126,21 @@ Napi::Value JsProgram::dispose(const Napi::CallbackInfo& info) {
 Napi::Function JsDevice::define(Napi::Env env) {
 	return DefineClass(env, "NativeDevice",
 					   {InstanceAccessor<&JsDevice::isa>("isa"), InstanceAccessor<&JsDevice::threads>("threads"),
-						InstanceAccessor<&JsDevice::arena_bytes>("arenaBytes"), InstanceAccessor<&JsDevice::kernels>("kernels"),
+						InstanceAccessor<&JsDevice::arena_bytes>("arenaBytes"), InstanceAccessor<&JsDevice::free_bytes>("freeBytes"), InstanceAccessor<&JsDevice::kernels>("kernels"),
 						InstanceMethod<&JsDevice::allocate>("allocate"), InstanceMethod<&JsDevice::write>("write"),
 						InstanceMethod<&JsDevice::read>("read"), InstanceMethod<&JsDevice::packed_bytes>("packedBytes"),
 						InstanceMethod<&JsDevice::pack>("pack"), InstanceMethod<&JsDevice::scratch_bytes>("scratchBytes"),
 						InstanceMethod<&JsDevice::create_program>("createProgram"), InstanceMethod<&JsDevice::run>("run"),
-						InstanceMethod<&JsDevice::idle>("idle"), InstanceMethod<&JsDevice::dispose>("dispose")});
+						InstanceMethod<&JsDevice::self_test>("selfTest"), InstanceMethod<&JsDevice::idle>("idle"), InstanceMethod<&JsDevice::dispose>("dispose")});
 }
 
-// new NativeDevice(isa, threads)
+// new NativeDevice(isa, threads, kind = "cpu"): the instruction set is the CPU's; kind: "cpu", "cuda:N" or "cuda-emulated".
 JsDevice::JsDevice(const Napi::CallbackInfo& info) : Napi::ObjectWrap<JsDevice>(info) {
 	const std::string isa = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "";
+	const std::string kind = info[2].IsString() ? info[2].As<Napi::String>().Utf8Value() : "cpu";
+	const int threads = (int)count(info, 1, "threads");
 	try {
-		device_ = std::make_shared<Device>(kernel_table(isa), (int)count(info, 1, "threads"));
+		device_ = std::make_shared<Device>(kind == "cpu" ? cpu_backend(kernel_table(isa)) : cuda_backend(kind), threads);
 	} catch (const Error& error) {
 		throw Napi::Error::New(info.Env(), error.what());
 	}
@@ -154,6 +153,7 @@ Device& JsDevice::alive(Napi::Env env) {
 Napi::Value JsDevice::isa(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), alive(info.Env()).table().name); }
 Napi::Value JsDevice::threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), alive(info.Env()).threads()); }
 Napi::Value JsDevice::arena_bytes(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), device_ ? (double)device_->arena_bytes() : 0); }
+Napi::Value JsDevice::free_bytes(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), (double)alive(info.Env()).backend().free_bytes()); }
 Napi::Value JsDevice::kernels(const Napi::CallbackInfo& info) {
 	auto table = alive(info.Env()).table().kernels;
 	auto names = Napi::Array::New(info.Env(), table.size());
@@ -162,7 +162,18 @@ Napi::Value JsDevice::kernels(const Napi::CallbackInfo& info) {
 }
 
 // allocate(bytes): NativeBuffer
-Napi::Value JsDevice::allocate(const Napi::CallbackInfo& info) { return data_of(info.Env()).buffer.New({info[0]}); }
+Napi::Value JsDevice::allocate(const Napi::CallbackInfo& info) {
+	Napi::Env env = info.Env();
+	const int64_t bytes = count(info, 0, "bytes");
+	Device& device = alive(env);
+	auto object = data_of(env).buffer.New({});
+	try {
+		JsBuffer::Unwrap(object)->buffer = device.allocate(bytes);
+	} catch (const Error& error) {
+		throw Napi::Error::New(env, error.what());
+	}
+	return object;
+}
 
 // write(buffer, byteOffset, typedArray): Promise<void>; the array's contents are taken now.
 Napi::Value JsDevice::write(const Napi::CallbackInfo& info) {
@@ -172,7 +183,14 @@ Napi::Value JsDevice::write(const Napi::CallbackInfo& info) {
 	const Bytes source = bytes_of_array(env, info[2], "data");
 	if (offset + source.size > buffer->bytes()) bad(env, "write past the end of the buffer");
 	auto copy = std::make_shared<std::vector<uint8_t>>(source.data, source.data + source.size);
-	return data_of(env).completions.submit(env, alive(env), [buffer, offset, copy] { std::memcpy(buffer->data() + offset, copy->data(), copy->size()); }, {});
+	Device& device = alive(env);
+	Backend* backend = &device.backend();
+	return data_of(env).completions.submit(
+		env, device,
+		[=] {
+			if (!copy->empty()) backend->write(buffer->data() + offset, copy->data(), (int64_t)copy->size());
+		},
+		{});
 }
 
 // read(buffer, byteOffset, typedArray): Promise<void>; fills the array.
@@ -184,7 +202,14 @@ Napi::Value JsDevice::read(const Napi::CallbackInfo& info) {
 	if (offset + target.size > buffer->bytes()) bad(env, "read past the end of the buffer");
 	std::vector<Napi::ObjectReference> keep;
 	keep.push_back(Napi::Persistent(info[2].As<Napi::Object>()));
-	return data_of(env).completions.submit(env, alive(env), [buffer, offset, target] { std::memcpy(target.data, buffer->data() + offset, target.size); }, std::move(keep));
+	Device& device = alive(env);
+	Backend* backend = &device.backend();
+	return data_of(env).completions.submit(
+		env, device,
+		[=] {
+			if (target.size > 0) backend->read(target.data, buffer->data() + offset, target.size);
+		},
+		std::move(keep));
 }
 
 // packedBytes(packer, dtype, ints): number
@@ -234,8 +259,7 @@ Napi::Value JsDevice::pack(const Napi::CallbackInfo& info) {
 				aligned.assign(from, from + bytes);
 				from = aligned.data();
 			}
-			if (packer) packer->pack(from, type, ints, buffer->data(), worker->team());
-			else std::memcpy(buffer->data(), from, bytes);
+			if (bytes > 0) worker->backend().pack(packer, from, type, ints, bytes, buffer->data(), buffer->bytes(), worker->team());
 			if (mapping) mapping->forget(offset, bytes);
 		},
 		std::move(keep));
@@ -389,6 +413,18 @@ Napi::Value JsDevice::run(const Napi::CallbackInfo& info) {
 	}
 	Device* worker = &device;
 	return data_of(env).completions.submit(env, device, [worker, request] { worker->execute(*request); }, std::move(keep));
+}
+
+// selfTest(): Promise<void>; rejects with the name of the first kernel that does not compute what the CPU computes.
+Napi::Value JsDevice::self_test(const Napi::CallbackInfo& info) {
+	Device* worker = &alive(info.Env());
+	return data_of(info.Env()).completions.submit(
+		info.Env(), *worker,
+		[worker] {
+			const BackendPtr reference = cpu_backend(kernel_table("auto"));
+			dreamdist::self_test(worker->backend(), *reference, worker->team());
+		},
+		{});
 }
 
 // idle(): Promise<void>, resolved when everything queued before it is done.

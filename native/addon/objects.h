@@ -66,7 +66,9 @@ private:
 	Napi::Value scratch_bytes(const Napi::CallbackInfo& info);
 	Napi::Value create_program(const Napi::CallbackInfo& info);
 	Napi::Value run(const Napi::CallbackInfo& info);
+	Napi::Value self_test(const Napi::CallbackInfo& info);
 	Napi::Value idle(const Napi::CallbackInfo& info);
+	Napi::Value free_bytes(const Napi::CallbackInfo& info);
 	Napi::Value arena_bytes(const Napi::CallbackInfo& info);
 	Napi::Value dispose(const Napi::CallbackInfo& info);
 };

@@ -1,11 +1,14 @@
-#include "dreamdist/cuda_info.h"
+#include "dreamdist/cuda.h"
 
 #include <cuda_runtime.h>
 
 namespace dreamdist {
 
-CudaInfo cuda_info() {
+bool has_emulated_device() { return false; }
+
+std::optional<CudaInfo> cuda_info() {
 	CudaInfo info;
+	info.least_major = 8;  // cp.async, ldmatrix and mma with bf16
 	cudaRuntimeGetVersion(&info.runtime);
 	cudaDriverGetVersion(&info.driver);  // stays 0 where no driver is installed
 	int count = 0;

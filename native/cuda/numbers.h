@@ -64,6 +64,7 @@ __host__ __device__ inline uint16_t f16_bits(float value) {
 }
 
 __host__ __device__ __forceinline__ float to_float(float value) { return value; }
+__host__ __device__ __forceinline__ float to_float(int32_t value) { return (float)value; }
 __host__ __device__ __forceinline__ float to_float(bf16 value) { return float_of_bits(uint32_t(value.bits) << 16); }
 __host__ __device__ __forceinline__ float to_float(f16 value) {
 #ifdef __CUDA_ARCH__

@@ -5,38 +5,14 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(_WIN32)
-#include <malloc.h>
-#else
-#include <sys/mman.h>
-#endif
-
 namespace dreamdist {
 
-// ---- Buffer: pages straight from the system, so that zeroing is free and memory goes back when it is let go.
-
-Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
-	if (bytes == 0) return;
-#if defined(_WIN32)
-	data_ = static_cast<uint8_t*>(_aligned_malloc(bytes, 64));
-	if (data_) std::memset(data_, 0, bytes);
-#else
-	void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	data_ = memory == MAP_FAILED ? nullptr : static_cast<uint8_t*>(memory);
-#if defined(MADV_HUGEPAGE)
-	if (data_ && bytes >= (4 << 20)) madvise(data_, bytes, MADV_HUGEPAGE);
-#endif
-#endif
-	if (!data_) throw Error("the system refused " + std::to_string(bytes >> 20) + " MiB of memory");
+Buffer::Buffer(BackendPtr backend, int64_t bytes) : backend_(std::move(backend)), bytes_(bytes) {
+	if (bytes > 0) data_ = backend_->allocate(bytes);
 }
 
 Buffer::~Buffer() {
-	if (!data_) return;
-#if defined(_WIN32)
-	_aligned_free(data_);
-#else
-	munmap(data_, bytes_);
-#endif
+	if (data_) backend_->release(data_, bytes_);
 }
 
 // ---- Device
@@ -46,7 +22,7 @@ namespace {
 constexpr auto kSpin = std::chrono::microseconds(50);
 }  // namespace
 
-Device::Device(const KernelTable& table, int threads) : table_(table), threads_(std::max(1, threads)) {
+Device::Device(BackendPtr backend, int threads) : backend_(std::move(backend)), threads_(std::max(1, threads)) {
 	worker_ = std::thread([this] { loop(); });
 }
 
@@ -84,6 +60,7 @@ void Device::submit(std::function<void()> work, std::function<void(std::string, 
 void Device::loop() {
 	// The team's member 0 is this thread, and scratch is touched first by the member that uses it.
 	team_ = std::make_unique<ThreadTeam>(threads_);
+	backend_->attach();
 	for (;;) {
 		const auto until = std::chrono::steady_clock::now() + kSpin;
 		while (pending_.load(std::memory_order_acquire) == 0 && std::chrono::steady_clock::now() < until) {
@@ -147,7 +124,7 @@ void Device::execute(RunRequest& request) {
 			for (int64_t plan : plans_) largest = std::max(largest, plan);
 		}
 		arena_.reset();
-		arena_ = std::make_unique<Buffer>(std::max<int64_t>(largest, 64));
+		arena_ = std::make_unique<Buffer>(backend_, std::max<int64_t>(largest, 64));
 	}
 	uint8_t* base = arena_->data();
 	if (program.base_ != base) {
@@ -161,26 +138,47 @@ void Device::execute(RunRequest& request) {
 				}
 			}
 		program.base_ = base;
+		program.recording_.reset();
 	}
-	if (request.poison) std::memset(base, 0xff, spec.arena_bytes);
-	for (size_t i = 0; i < spec.inputs.size(); i++) std::memcpy(base + spec.inputs[i].offset, request.inputs[i].data(), spec.inputs[i].bytes);
-	const Operand* operands = program.operands_.data();
+	if (request.poison) backend_->fill(base, 0xff, spec.arena_bytes);
+	for (size_t i = 0; i < spec.inputs.size(); i++) backend_->write(base + spec.inputs[i].offset, request.inputs[i].data(), spec.inputs[i].bytes);
+	try {
+		// Times of single calls can't be taken of a recording.
+		if (request.profile) run_calls(request, base);
+		else {
+			if (stopped(request)) throw Aborted();
+			backend_->run(program.recording_, [&] { run_calls(request, base); });
+		}
+		backend_->finish();
+	} catch (const CallError& error) {
+		throw Error(spec.calls[error.call].label + ": " + error.what());
+	}
+	for (size_t i = 0; i < spec.outputs.size(); i++)
+		if (request.outputs[i]) backend_->read(request.outputs[i], base + spec.outputs[i].offset, spec.outputs[i].bytes);
+}
+
+bool Device::stopped(const RunRequest& request) const { return request.abort.load(std::memory_order_relaxed) || stopping(); }
+
+void Device::run_calls(RunRequest& request, uint8_t* base) {
+	const ProgramSpec& spec = request.program->spec;
+	const Operand* operands = request.program->operands_.data();
 	using clock = std::chrono::steady_clock;
 	for (size_t i = 0; i < spec.calls.size(); i++) {
 		const Call& call = spec.calls[i];
-		if ((int32_t)i < spec.commit && (request.abort.load(std::memory_order_relaxed) || stopping())) throw Aborted();
-		KernelArgs args{{operands, call.slots.size()}, call.ints, call.floats, base + call.scratch_offset};
+		if ((int32_t)i < spec.commit && stopped(request)) throw Aborted();
+		KernelArgs args{{operands, call.slots.size()}, call.ints, call.floats, base + call.scratch_offset, backend_->context(), (int32_t)i};
 		const auto start = request.profile ? clock::now() : clock::time_point{};
 		try {
 			call.kernel->run(args, *team_);
+			if (request.profile) backend_->finish();
+		} catch (const CallError&) {
+			throw;
 		} catch (const Error& error) {
 			throw Error(call.label + ": " + error.what());
 		}
 		if (request.profile) request.profile[i] = std::chrono::duration<double, std::micro>(clock::now() - start).count();
 		operands += call.slots.size();
 	}
-	for (size_t i = 0; i < spec.outputs.size(); i++)
-		if (request.outputs[i]) std::memcpy(request.outputs[i], base + spec.outputs[i].offset, spec.outputs[i].bytes);
 }
 
 }  // namespace dreamdist

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 namespace dreamdist::test {
 
@@ -33,16 +34,16 @@ void Context::run(const char* kernel, std::vector<Operand> operands, std::vector
 	if (info->ints >= 0 && (int)ints.size() != info->ints) fail(__FILE__, __LINE__, std::string(kernel) + ": int count");
 	KernelArgs args{operands, ints, floats};
 	const int64_t bytes = info->scratch_bytes ? info->scratch_bytes(args, team.size()) : 0;
-	void* scratch = bytes ? std::aligned_alloc(64, (bytes + 63) / 64 * 64) : nullptr;
+	void* scratch = bytes ? ::operator new(bytes, std::align_val_t(64)) : nullptr;
 	if (scratch) std::memset(scratch, 0xff, bytes);
 	args.scratch = scratch;
 	try {
 		info->run(args, team);
 	} catch (...) {
-		std::free(scratch);
+		::operator delete(scratch, std::align_val_t(64));
 		throw;
 	}
-	std::free(scratch);
+	::operator delete(scratch, std::align_val_t(64));
 }
 
 std::vector<uint8_t> Context::pack(const char* packer, const void* source, DType dtype, std::vector<int64_t> ints) {

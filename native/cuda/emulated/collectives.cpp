@@ -227,6 +227,12 @@ int atomic_add(int* p, int value) {
 	*p = old + value;
 	return old;
 }
+int atomic_min(int* p, int value) {
+	note(p, 4, Access::atomic);
+	const int old = *p;
+	if (value < old) *p = value;
+	return old;
+}
 int atomic_compare_and_swap(int* p, int expected, int value) {
 	note(p, 4, Access::atomic);
 	const int old = *p;

@@ -47,6 +47,8 @@ void* allocate(size_t bytes);
 void release(void* memory);
 // Whether `p` points into memory from allocate().
 bool is_allocated(const void* p);
+// Whether the emulator itself is at work on this thread: what is allocated then is its own.
+bool keeping_books();
 
 // ---- What launches and kernels call, through gpu_emulated.h
 
@@ -78,6 +80,7 @@ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b
 // Fibers are never preempted, so plain operations are atomic; they live here to be told apart from plain accesses.
 float atomic_add(float* p, float value);
 int atomic_add(int* p, int value);
+int atomic_min(int* p, int value);
 int atomic_compare_and_swap(int* p, int expected, int value);
 
 }  // namespace dreamdist::emulated

@@ -60,6 +60,7 @@ inline int __all_sync(unsigned mask, int predicate, GPU_SITE) { return dreamdist
 
 inline float atomicAdd(float* p, float value) { return dreamdist::emulated::atomic_add(p, value); }
 inline int atomicAdd(int* p, int value) { return dreamdist::emulated::atomic_add(p, value); }
+inline int atomicMin(int* p, int value) { return dreamdist::emulated::atomic_min(p, value); }
 inline int atomicCAS(int* p, int expected, int value) { return dreamdist::emulated::atomic_compare_and_swap(p, expected, value); }
 
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <ctime>
 #include <map>
+#include <mutex>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,7 +23,24 @@ struct StaticArray {
 	size_t offset, bytes;
 };
 std::vector<StaticArray> statics;
-std::map<const char*, Mapping> mappings;  // by lowest address
+// Buffers come and go on other threads while a kernel runs; a kernel itself never allocates.
+constexpr size_t kSpareBytes = 16 << 20, kSpareCount = 32;
+struct Registry {
+	std::mutex mutex;
+	std::map<const char*, Mapping> mappings;      // by lowest address
+	Mapping* latest = nullptr;                    // found last
+	std::map<size_t, std::vector<char*>> spare;   // small mappings to use again, by length
+};
+Registry& registry() {
+	static Registry& made = *new Registry;  // never destroyed: memory may be released while the process exits
+	return made;
+}
+
+thread_local bool inside = false;
+struct Inside {
+	Inside() { inside = true; }
+	~Inside() { inside = false; }
+};
 
 size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
@@ -70,10 +88,14 @@ void on_timer(int signal, siginfo_t* info, void* context) {
 // ---- Global memory
 
 Mapping* find_mapping(const char* p) {
-	auto found = mappings.upper_bound(p);
-	if (found == mappings.begin()) return nullptr;
+	Registry& r = registry();
+	std::lock_guard lock(r.mutex);
+	if (r.latest && p >= r.latest->low && p < r.latest->low + r.latest->length) return r.latest;
+	auto found = r.mappings.upper_bound(p);
+	if (found == r.mappings.begin()) return nullptr;
 	Mapping& mapping = (--found)->second;
-	return p < mapping.low + mapping.length ? &mapping : nullptr;
+	if (p >= mapping.low + mapping.length) return nullptr;
+	return r.latest = &mapping;
 }
 
 char* map_guarded(size_t bytes) {
@@ -88,11 +110,18 @@ char* map_guarded(size_t bytes) {
 }
 
 void* allocate(size_t bytes) {
-	const size_t rounded = bytes ? (bytes + 15) / 16 * 16 : 16;
-	char* low = map_guarded(rounded);
-	char* memory = low + kPage + pages(rounded) - rounded;
+	const size_t rounded = bytes ? (bytes + 15) / 16 * 16 : 16, length = pages(rounded) + 2 * kPage;
+	const Inside mark;
+	Registry& r = registry();
+	std::lock_guard lock(r.mutex);
+	char* low = nullptr;
+	if (auto& kept = r.spare[length]; !kept.empty()) {
+		low = kept.back();
+		kept.pop_back();
+	} else low = map_guarded(rounded);
+	char* memory = low + length - kPage - rounded;
 	std::memset(memory, 0xff, rounded);
-	mappings[low] = {low, pages(rounded) + 2 * kPage, memory, bytes, {}};
+	r.mappings[low] = {low, length, memory, bytes, {}};
 	return memory;
 }
 
@@ -101,10 +130,16 @@ void release(void* memory) {
 	if (!mapping || mapping->memory != memory) throw Error("released memory that the emulated device does not have");
 	char* low = mapping->low;
 	const size_t length = mapping->length;
-	mappings.erase(low);
-	munmap(low, length);
+	const Inside mark;
+	Registry& r = registry();
+	std::lock_guard lock(r.mutex);
+	if (r.latest == mapping) r.latest = nullptr;
+	r.mappings.erase(low);
+	if (auto& kept = r.spare[length]; length <= kSpareBytes && kept.size() < kSpareCount) kept.push_back(low);
+	else munmap(low, length);
 }
 
+bool keeping_books() { return inside || in_kernel; }
 bool is_allocated(const void* p) { return find_mapping(static_cast<const char*>(p)) != nullptr; }
 
 // ---- Shared memory

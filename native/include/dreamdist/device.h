@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "dreamdist/backend.h"
 #include "dreamdist/kernels.h"
 
 namespace dreamdist {
@@ -19,7 +20,7 @@ namespace dreamdist {
 // Device memory with a life of its own: state, packed weights. Zero when made.
 class Buffer {
 public:
-	explicit Buffer(int64_t bytes);
+	Buffer(BackendPtr backend, int64_t bytes);
 	~Buffer();
 	Buffer(const Buffer&) = delete;
 	Buffer& operator=(const Buffer&) = delete;
@@ -27,6 +28,7 @@ public:
 	int64_t bytes() const { return bytes_; }
 
 private:
+	BackendPtr backend_;
 	uint8_t* data_ = nullptr;
 	int64_t bytes_ = 0;
 };
@@ -72,6 +74,7 @@ private:
 	friend class Device;
 	std::vector<Operand> operands_;  // of all calls, one after another, resolved against base_
 	uint8_t* base_ = nullptr;
+	std::unique_ptr<Recording> recording_;
 };
 using ProgramPtr = std::shared_ptr<Program>;
 
@@ -86,10 +89,14 @@ struct RunRequest {
 
 class Device {
 public:
-	Device(const KernelTable& table, int threads);
+	// `threads`: of the CPU's team, which computes on the CPU and packs weights for every device.
+	Device(BackendPtr backend, int threads);
 	~Device();
 
-	const KernelTable& table() const { return table_; }
+	const KernelTable& table() const { return backend_->table(); }
+	Backend& backend() { return *backend_; }
+	// From any thread.
+	BufferPtr allocate(int64_t bytes) { return std::make_shared<Buffer>(backend_, bytes); }
 	int threads() const { return threads_; }
 
 	// Queues work for the worker; `done` is called there with an empty string or the error's sentence.
@@ -111,7 +118,9 @@ private:
 		std::function<void()> work;
 		std::function<void(std::string, bool)> done;
 	};
-	const KernelTable& table_;
+	bool stopped(const RunRequest& request) const;
+	void run_calls(RunRequest& request, uint8_t* base);
+	const BackendPtr backend_;
 	const int threads_;
 	std::unique_ptr<ThreadTeam> team_;
 	std::unique_ptr<Buffer> arena_;

@@ -24,6 +24,8 @@ struct KernelArgs {
 	std::span<const int64_t> ints;
 	std::span<const double> floats;
 	void* scratch = nullptr;  // scratch_bytes() long, 64-byte aligned, contents undefined
+	void* context = nullptr;  // what the backend gives its own kernels (a stream); null on the CPU
+	int32_t call = 0;         // which call of the program this is, for failures found after the kernel was queued
 
 	Operand at(size_t index) const { return index < operands.size() ? operands[index] : Operand{}; }
 	template <class T = float>

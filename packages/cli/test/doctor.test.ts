@@ -1,6 +1,6 @@
-import type { BuildRecord, NativeInfo } from "@dreamdist/native-cuda";
+import { type BuildRecord, cudaReason, emulatedAddonPath, type NativeInfo } from "@dreamdist/native-cuda";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { cudaReason, describeDevices, requestedDevice } from "../src/doctor/devices.js";
+import { describeDevices, requestedDevice } from "../src/doctor/devices.js";
 import { renderReport } from "../src/doctor/render.js";
 import { type DoctorReport, gatherReport } from "../src/doctor/report.js";
 
@@ -10,11 +10,15 @@ const cpuOnly: NativeInfo = {
 	buildType: "Release",
 	napi: 9,
 	cpu: { usable: ["avx2", "generic"], built: ["avx512", "avx2", "generic"] },
+	emulated: false,
 	cuda: null,
 };
 
 function withCuda(cuda: Partial<NonNullable<NativeInfo["cuda"]>>): NativeInfo {
-	return { ...cpuOnly, cuda: { devices: 0, cards: [], runtime: 13000, driver: 13000, error: "", ...cuda } };
+	return {
+		...cpuOnly,
+		cuda: { devices: 0, cards: [], runtime: 13000, driver: 13000, error: "", leastCapability: "8.0", ...cuda },
+	};
 }
 
 afterEach(() => vi.unstubAllEnvs());
@@ -37,7 +41,7 @@ describe("why there is no CUDA device", () => {
 		["a card", withCuda({ devices: 1 }), undefined],
 		["a newer toolkit of the driver's major version", withCuda({ devices: 1, runtime: 13020 }), undefined],
 	])("%s", (_, info, reason) => {
-		expect(cudaReason({ info, build })).toBe(reason);
+		expect(cudaReason(info, build)).toBe(reason);
 	});
 });
 
@@ -45,10 +49,13 @@ const card = { name: "NVIDIA H200", capability: "9.0", totalBytes: 150e9 };
 
 describe("devices", () => {
 	it("lists the CPU, each card, and the emulated device, with a reason where one is not available", () => {
-		const devices = describeDevices({ info: withCuda({ devices: 2, cards: [card, card] }), build });
+		const old = { ...card, name: "NVIDIA T4", capability: "7.5" };
+		const devices = describeDevices({ info: withCuda({ devices: 2, cards: [card, old] }), build });
 		expect(devices.map(({ name }) => name)).toEqual(["cpu", "cuda:0", "cuda:1", "cuda-emulated"]);
-		expect(devices.filter(({ available }) => available).map(({ name }) => name)).toEqual(["cpu"]);
-		expect(devices[1]?.reason).toContain("NVIDIA H200 (compute capability 9.0, 150 GB)");
+		const available = devices.filter(({ available }) => available).map(({ name }) => name);
+		expect(available.filter((name) => name !== "cuda-emulated")).toEqual(["cpu", "cuda:0"]);
+		expect(devices[1]?.detail).toBe("NVIDIA H200, compute capability 9.0, 150 GB");
+		expect(devices[2]?.reason).toBe("NVIDIA T4 is too old: it has compute capability 7.5, and the kernels need 8.0");
 		for (const device of devices) expect(device.available ? device.detail : device.reason).toBeTruthy();
 	});
 
@@ -58,7 +65,7 @@ describe("devices", () => {
 			{ name: "cuda:0", available: true },
 			{ name: "cuda:1", available: true },
 		];
-		expect(requestedDevice(cards, "auto").name).toBe("cuda:0");
+		expect(requestedDevice(cards, "auto").name).toBe("cpu");
 		expect(requestedDevice(cards, "cuda").name).toBe("cuda:0");
 		expect(requestedDevice(cards, "cuda:1").name).toBe("cuda:1");
 		expect(requestedDevice(cards, "cpu").name).toBe("cpu");
@@ -72,7 +79,7 @@ describe("devices", () => {
 			available: false,
 			reason: expect.stringContaining("without CUDA"),
 		});
-		expect(requestedDevice(none, "cuda-emulated").available).toBe(false);
+		expect(requestedDevice(none, "cuda-emulated").available).toBe(emulatedAddonPath() !== null);
 	});
 });
 
@@ -110,9 +117,9 @@ describe("the report", () => {
 	});
 
 	it("is not ok without the device asked for", async () => {
-		const { ok, problems } = await gatherReport({ device: "cuda-emulated" });
+		const { ok, problems } = await gatherReport({ device: "cuda:99" });
 		expect(ok).toBe(false);
-		expect(problems).toEqual([expect.stringContaining("cuda-emulated is not available")]);
+		expect(problems).toEqual([expect.stringContaining("cuda:99 is not available")]);
 	});
 
 	it("reads as text, with the reason of each missing device", async () => {

@@ -13,6 +13,8 @@ import { findNvcc, hasNvidiaDriver, missingMessage, missingParts } from "./toolc
 const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
 const repositoryRoot = dirname(dirname(packageRoot));
 const ADDON = "dreamdist.node";
+// The emulated CUDA device: for the repository's own tests, where its sources and its one platform are.
+const EMULATED_ADDON = "dreamdist-emulated.node";
 
 function stop(message) {
 	console.error(message);
@@ -109,6 +111,19 @@ function describeBuild(buildDir, cuda) {
 	};
 }
 
+/** Checks that a module that was built loads, and renames it into place: a process that has the old one mapped keeps its own file. */
+function place(name, options) {
+	const built = ["Release", "native/Release", ".", "native", "native/addon"]
+		.map((folder) => join(options.buildDir, folder, name))
+		.find((file) => existsSync(file));
+	if (built === undefined) return stop(`The build in ${options.buildDir} made no ${name}.`);
+	checkLoads(built);
+	const target = join(options.output, name);
+	cpSync(built, `${target}.new`);
+	renameSync(`${target}.new`, target);
+	return target;
+}
+
 function main() {
 	const options = readOptions();
 	const missing = missingParts();
@@ -117,20 +132,24 @@ function main() {
 	if (existsSync(join(repositoryRoot, "pnpm-workspace.yaml"))) rmSync(join(packageRoot, "native"), { recursive: true, force: true });
 	const cuda = chooseCuda();
 	console.log(`CUDA: ${cuda.value === "OFF" ? "left out" : "compiled"} (${cuda.reason}).`);
-	const defines = { DD_CUDA: cuda.value, CMAKE_EXPORT_COMPILE_COMMANDS: "ON", DD_ONEDNN: process.env.DD_ONEDNN || "OFF" };
+	const emulated =
+		process.platform === "linux" &&
+		process.arch === "x64" &&
+		existsSync(join(repositoryRoot, "pnpm-workspace.yaml")) &&
+		process.env.DD_EMULATED !== "OFF";
+	const defines = {
+		DD_CUDA: cuda.value,
+		DD_EMULATED: emulated ? "ON" : "OFF",
+		CMAKE_EXPORT_COMPILE_COMMANDS: "ON",
+		DD_ONEDNN: process.env.DD_ONEDNN || "OFF",
+	};
 	if (process.env.DD_CUDA_ARCHS) defines.DD_CUDA_ARCHS = process.env.DD_CUDA_ARCHS;
 	cmakeJs(options, defines);
 
-	const built = ["Release", "native/Release", ".", "native", "native/addon"]
-		.map((folder) => join(options.buildDir, folder, ADDON))
-		.find((file) => existsSync(file));
-	if (built === undefined) stop(`The build in ${options.buildDir} made no ${ADDON}.`);
 	mkdirSync(options.output, { recursive: true });
-	// Renamed into place: a process that has the old addon mapped keeps its own file.
-	const target = join(options.output, ADDON);
-	checkLoads(built);
-	cpSync(built, `${target}.new`);
-	renameSync(`${target}.new`, target);
+	if (emulated) place(EMULATED_ADDON, options);
+	else rmSync(join(options.output, EMULATED_ADDON), { force: true });
+	const target = place(ADDON, options);
 	writeFileSync(join(options.output, "build.json"), `${JSON.stringify(describeBuild(options.buildDir, cuda), null, "\t")}\n`);
 	console.log(`Built ${target}`);
 }

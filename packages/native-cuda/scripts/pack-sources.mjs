@@ -2,18 +2,18 @@
 //   node scripts/pack-sources.mjs copy    ../../native → native/
 //   node scripts/pack-sources.mjs remove
 import { cpSync, rmSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
 const copy = join(packageRoot, "native");
-const LEFT_OUT = ["test", "bench", "build"];
+const LEFT_OUT = ["test", "bench", "build", join("cuda", "test"), join("cuda", "emulated")];
 
 rmSync(copy, { recursive: true, force: true });
 if (process.argv[2] === "copy") {
 	const sources = join(packageRoot, "..", "..", "native");
 	cpSync(sources, copy, {
 		recursive: true,
-		filter: (path) => dirname(path) !== sources || !LEFT_OUT.some((name) => basename(path).split("-")[0] === name),
+		filter: (path) => !LEFT_OUT.some((name) => relative(sources, path).split("-")[0] === name),
 	});
 }

@@ -2,13 +2,16 @@
 import { loadAddon } from "./loader.js";
 import type { NativeModule } from "./surface.js";
 
+export { cardReason, cudaReason, emulatedReason } from "./devices.js";
 export { glibcVersion, isMusl } from "./libc.js";
 export {
 	AddonNotFoundError,
 	type BuildRecord,
+	emulatedAddonPath,
 	type FailedAttempt,
 	type LoadedAddon,
 	loadAddon,
+	useEmulatedAddon,
 } from "./loader.js";
 export { readMemory, type SystemMemory } from "./memory.js";
 export * from "./surface.js";

@@ -153,6 +153,28 @@ export function findAddon(search: AddonSearch = {}): LoadedAddon {
 
 let loaded: LoadedAddon | undefined;
 
+const EMULATED = "dreamdist-emulated.node";
+
+/** Where the module with the emulated CUDA device is, or null: only a clone of the repository builds it, on Linux x64. */
+export function emulatedAddonPath(): string | null {
+	const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+	const path = join(packageRoot, "bin", `${process.platform}-${process.arch}`, EMULATED);
+	return existsSync(path) ? path : null;
+}
+
+/**
+ * Makes the module with the emulated CUDA device the addon of this process. It has everything that the usual one has, but handles
+ * signals and keeps global state, so that it takes the usual one's place only where it is asked for, and before that one is loaded.
+ * @throws Error when it is not built, or another addon is loaded already
+ */
+export function useEmulatedAddon(): void {
+	const path = emulatedAddonPath();
+	if (path === null) throw new Error("its module, for tests, is built in a clone of the repository on Linux x64 only");
+	if (loaded === undefined) loaded = loadFile(path, "local build");
+	else if (loaded.path !== path)
+		throw new Error("this process has loaded the engine without it; open it first, in a process of its own");
+}
+
 /**
  * The addon of this process, found and loaded at the first call.
  * @throws AddonNotFoundError

@@ -49,6 +49,8 @@ export interface NativeDevice {
 	readonly threads: number;
 	readonly arenaBytes: number;
 	readonly kernels: string[];
+	/** Free memory of a card, in bytes; 0 where the device's memory is the machine's. */
+	readonly freeBytes: number;
 	allocate(bytes: number): NativeBuffer;
 	/** Takes a copy of `data` now and writes it in queue order. */
 	write(buffer: NativeBuffer, byteOffset: number, data: NativeArray): Promise<void>;
@@ -74,6 +76,8 @@ export interface NativeDevice {
 		poison: boolean,
 		profile: Float64Array | null,
 	): Promise<void>;
+	/** Runs every kernel on a small shape; rejects with the name of the first that does not compute what the CPU computes. */
+	selfTest(): Promise<void>;
 	/** Resolves when everything queued before it is done. */
 	idle(): Promise<void>;
 	/** Stops the worker; what is queued is dropped. */
@@ -87,10 +91,14 @@ export interface NativeInfo {
 	napi: number;
 	/** Instruction sets: `usable` best first. */
 	cpu: { usable: string[]; built: string[] };
+	/** Whether this is the module of the tests, with the emulated CUDA device in place of real ones. */
+	emulated: boolean;
 	/** Null: built without CUDA. */
 	cuda: null | {
 		devices: number;
 		cards: { name: string; capability: string; totalBytes: number }[];
+		/** The oldest compute capability that the kernels run on, e.g. "8.0". */
+		leastCapability: string;
 		/** Version of the runtime in the binary, e.g. 13000. */
 		runtime: number;
 		/** Newest runtime the driver supports; 0: there is no driver. */
@@ -101,7 +109,12 @@ export interface NativeInfo {
 }
 
 export interface NativeModule {
-	NativeDevice: new (isa: string, threads: number) => NativeDevice;
+	/** `kind`: "cpu" (the default), "cuda:N" or "cuda-emulated". */
+	NativeDevice: new (
+		isa: string,
+		threads: number,
+		kind?: string,
+	) => NativeDevice;
 	NativeFileMapping: new (path: string) => NativeFileMapping;
 	NativeAbortFlag: new () => NativeAbortFlag;
 	info(): NativeInfo;

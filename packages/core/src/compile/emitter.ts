@@ -425,6 +425,7 @@ class Emitter implements Lowering {
 	}
 
 	call(kernel: string, node: Node, call: KernelCall): void {
+		this.requireKernel(kernel, node.label);
 		const bytes = this.device.scratchBytes(kernel, call.ints);
 		const scratch =
 			bytes > 0 ? this.allocate(new Storage(bytes, "f32", `scratch of ${node.label}`, "temporary")) : null;
@@ -504,7 +505,13 @@ class Emitter implements Lowering {
 		for (const { from, to, node } of pending) this.copy(from, to, `${node.label} rounded`);
 	}
 
+	private requireKernel(kernel: string, label: string): void {
+		if (!this.device.kernels.has(kernel))
+			throw new GraphError(`${label} can't be compiled for ${this.device.kind}: that device has no kernel "${kernel}"`);
+	}
+
 	private push(call: EmittedCall): void {
+		this.requireKernel(call.kernel, call.label);
 		const index = this.calls.length;
 		this.calls.push(call);
 		for (const storage of [...call.operands.map((operand) => operand?.storage), call.scratch]) {

@@ -1,6 +1,17 @@
 // A device: what programs run on, and all memory that is on it.
 import os from "node:os";
-import { DTYPE_CODES, loadNative, type NativeBuffer, type NativeDevice, readMemory } from "@dreamdist/native-cuda";
+import {
+	cardReason,
+	cudaReason,
+	DTYPE_CODES,
+	emulatedReason,
+	loadAddon,
+	loadNative,
+	type NativeBuffer,
+	type NativeDevice,
+	readMemory,
+	useEmulatedAddon,
+} from "@dreamdist/native-cuda";
 import { type CompileOptions, compileGraph } from "../compile/compile.js";
 import type { Program } from "../compile/program.js";
 import { DisposedError, GraphError } from "../graph/errors.js";
@@ -39,18 +50,21 @@ export class Device implements Disposable {
 	/** How many graphs were compiled; a run never adds to it. */
 	compilations = 0;
 	readonly weights: WeightStore;
+	/** The kernels it has; a program that needs another can't be compiled for it. */
+	readonly kernels: ReadonlySet<string>;
 	private readonly tensors = new Set<Tensor>();
 	private readonly programs = new Set<Program>();
 	private isDisposed = false;
 
 	/** Made by `openDevice`. */
 	constructor(
-		/** "cpu" */
+		/** "cpu", "cuda:N" or "cuda-emulated" */
 		readonly kind: string,
 		private readonly handle: NativeDevice,
 		readonly memoryLimit: number,
 	) {
 		this.weights = new WeightStore(this);
+		this.kernels = new Set(handle.kernels);
 	}
 
 	get native(): NativeDevice {
@@ -185,31 +199,61 @@ function threadCount(option?: number): number {
 	return threads;
 }
 
+/** Throws the reason where a device can't be had here. Loads the addon that has it. */
+function requireDevice(spec: string): void {
+	let reason: string | undefined;
+	if (spec === "cuda-emulated") {
+		reason = emulatedReason();
+		if (reason === undefined)
+			try {
+				useEmulatedAddon();
+			} catch (error) {
+				reason = (error as Error).message;
+			}
+	} else if (spec !== "cpu") {
+		const info = loadNative().info();
+		reason = cudaReason(info, loadAddon().build);
+		if (reason === undefined && info.cuda !== null) reason = cardReason(info.cuda, Number(spec.slice("cuda:".length)));
+	}
+	if (reason !== undefined)
+		throw new GraphError(
+			`device "${spec}" is not available: ${reason}; use "cpu" (${"`dreamdist doctor`"} lists the devices)`,
+		);
+}
+
+/** A card computes what the CPU computes, or is refused: no machine has every card to test on. Takes a fraction of a second. */
+async function testCard(kind: string, handle: NativeDevice): Promise<void> {
+	try {
+		await handle.selfTest();
+	} catch (error) {
+		handle.dispose();
+		throw new GraphError(`device "${kind}" failed its test and is not used: ${(error as Error).message}`);
+	}
+}
+
 /**
  * Opens a device.
  *
- * @param spec "auto" and "cpu" are the CPU; other devices throw a sentence that says why they are not there.
+ * @param spec "cpu"; "cuda" or "cuda:N", a card; "auto", the CPU; "cuda-emulated", the device of the tests: one per process, which
+ * must open it before it loads anything else of the engine. Where a device is not there the error says why.
  */
 export async function openDevice(spec = "auto", options: DeviceOptions = {}): Promise<Device> {
-	if (spec !== "auto" && spec !== "cpu") {
-		const known = /^cuda(:\d+)?$|^cuda-emulated$/.test(spec);
-		throw new GraphError(
-			known
-				? `device "${spec}" is not available: this build has no CUDA backend; use "cpu" (pnpm dd doctor says more)`
-				: `there is no device "${spec}"; choose auto, cpu, cuda, cuda:N or cuda-emulated`,
-		);
-	}
+	if (!/^(auto|cpu|cuda(:\d+)?|cuda-emulated)$/.test(spec))
+		throw new GraphError(`there is no device "${spec}"; choose auto, cpu, cuda, cuda:N or cuda-emulated`);
+	const kind = spec === "auto" ? "cpu" : spec === "cuda" ? "cuda:0" : spec;
+	requireDevice(kind);
 	const { NativeDevice } = loadNative();
 	const isa = options.isa ?? process.env.DD_CPU_ISA ?? "auto";
-	const limit = options.memoryLimit ?? Math.floor(readMemory().availableBytes * 0.95);
 	let handle: NativeDevice;
 	try {
-		handle = new NativeDevice(isa, threadCount(options.threads));
+		handle = new NativeDevice(isa, threadCount(options.threads), kind);
 	} catch (error) {
 		if (error instanceof GraphError) throw error;
 		throw new GraphError((error as Error).message);
 	}
-	return new Device("cpu", handle, limit);
+	if (kind.startsWith("cuda:")) await testCard(kind, handle);
+	const limit = options.memoryLimit ?? Math.floor((handle.freeBytes || readMemory().availableBytes) * 0.95);
+	return new Device(kind, handle, limit);
 }
 
 export { FrozenTensor, Tensor };

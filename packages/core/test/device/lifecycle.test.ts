@@ -136,6 +136,14 @@ describe("lifecycle", () => {
 		small.dispose();
 	});
 
+	it("a program that needs a kernel which the device lacks is refused when it is compiled", async () => {
+		const kernels = device.native.kernels.filter((name) => name !== "pointwise");
+		const poorer = new dd.Device("poorer", Object.create(device.native, { kernels: { value: kernels } }), 2 ** 30);
+		await expect(poorer.compile((graph) => ({ y: dd.neg(graph.input("x", [2])) }))).rejects.toThrow(
+			/^neg.* can't be compiled for poorer: that device has no kernel "pointwise"$/,
+		);
+	});
+
 	it("an unknown device, instruction set or thread count is refused in a sentence", async () => {
 		await expect(dd.openDevice("tpu")).rejects.toThrow('there is no device "tpu"; choose auto, cpu');
 		await expect(dd.openDevice("cuda:1")).rejects.toThrow('device "cuda:1" is not available');

@@ -1,0 +1,192 @@
+// A CUDA card as a backend: one stream, memory of its own, pinned staging for what goes to and fro, and programs captured as graphs.
+#include <cstring>
+#include <vector>
+
+#include "context.h"
+#include "dreamdist/cuda.h"
+#include "kernels/table.h"
+
+namespace dreamdist {
+namespace cuda {
+namespace {
+
+using gpu::check;
+
+constexpr int64_t kStagingBytes = 8 << 20;
+
+std::string mebibytes(int64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
+
+// Two pinned buffers in turn: one is filled while the other is on its way.
+class Staging {
+public:
+	explicit Staging(cudaStream_t stream) : stream_(stream) {
+		for (int i = 0; i < 2; i++) {
+			check(cudaMallocHost(&memory_[i], kStagingBytes), "pinned memory");
+			check(cudaEventCreateWithFlags(&sent_[i], cudaEventDisableTiming), "an event");
+		}
+	}
+	~Staging() {
+		for (int i = 0; i < 2; i++) {
+			if (memory_[i]) cudaFreeHost(memory_[i]);
+			if (sent_[i]) cudaEventDestroy(sent_[i]);
+		}
+	}
+	Staging(const Staging&) = delete;
+
+	void write(uint8_t* to, const uint8_t* from, int64_t bytes) {
+		for (int64_t at = 0; at < bytes; at += kStagingBytes) {
+			const size_t part = (size_t)std::min(kStagingBytes, bytes - at);
+			check(cudaEventSynchronize(sent_[turn_]), "waiting for a copy to the card");
+			std::memcpy(memory_[turn_], from + at, part);
+			check(cudaMemcpyAsync(to + at, memory_[turn_], part, cudaMemcpyHostToDevice, stream_), "a copy to the card");
+			check(cudaEventRecord(sent_[turn_], stream_), "an event");
+			turn_ ^= 1;
+		}
+	}
+	void read(uint8_t* to, const uint8_t* from, int64_t bytes) {
+		for (int64_t at = 0; at < bytes; at += kStagingBytes) {
+			const size_t part = (size_t)std::min(kStagingBytes, bytes - at);
+			check(cudaEventSynchronize(sent_[turn_]), "waiting for a copy to the card");
+			check(cudaMemcpyAsync(memory_[turn_], from + at, part, cudaMemcpyDeviceToHost, stream_), "a copy from the card");
+			check(cudaStreamSynchronize(stream_), "waiting for a copy from the card");
+			std::memcpy(to + at, memory_[turn_], part);
+		}
+	}
+
+private:
+	cudaStream_t stream_;
+	void* memory_[2] = {};
+	cudaEvent_t sent_[2] = {};
+	int turn_ = 0;
+};
+
+// A program's launches as one graph. The first run is not captured: kernels may be loaded then, which a capture forbids.
+struct Graph final : Recording {
+	cudaGraphExec_t executable = nullptr;
+	~Graph() override {
+		if (executable) cudaGraphExecDestroy(executable);
+	}
+};
+
+class CudaBackend final : public Backend {
+public:
+	explicit CudaBackend(int card) : card_(card) {
+		use();
+		check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "a stream");
+		check(cudaStreamCreateWithFlags(&clearing_, cudaStreamNonBlocking), "a stream");
+		check(cudaMalloc(&context_.fault, sizeof(Fault)), "memory on the card");
+		check(cudaMemset(context_.fault, 0, sizeof(Fault)), "memory on the card");
+		check(cudaMallocHost(&found_, sizeof(Fault)), "pinned memory");
+		staging_ = std::make_unique<Staging>(context_.stream);
+	}
+	~CudaBackend() override {
+		cudaSetDevice(card_);
+		staging_.reset();
+		if (found_) cudaFreeHost(found_);
+		if (context_.fault) cudaFree(context_.fault);
+		if (clearing_) cudaStreamDestroy(clearing_);
+		if (context_.stream) cudaStreamDestroy(context_.stream);
+	}
+
+	const KernelTable& table() const override { return kTable; }
+	int64_t free_bytes() const override {
+		size_t free = 0, total = 0;
+		use();
+		check(cudaMemGetInfo(&free, &total), "the card's free memory");
+		return (int64_t)free;
+	}
+
+	uint8_t* allocate(int64_t bytes) override {
+		use();
+		void* memory = nullptr;
+		if (cudaMalloc(&memory, (size_t)bytes) != cudaSuccess) {
+			cudaGetLastError();
+			throw Error("the card has no " + mebibytes(bytes) + " left: " + mebibytes(free_bytes()) + " are free");
+		}
+		// Not on the worker's stream, which may be capturing.
+		const cudaError_t status = cudaMemsetAsync(memory, 0, (size_t)bytes, clearing_);
+		if (status != cudaSuccess) cudaFree(memory);
+		check(status, "clearing memory");
+		check(cudaStreamSynchronize(clearing_), "clearing memory");
+		return static_cast<uint8_t*>(memory);
+	}
+	void release(uint8_t* memory, int64_t) override {
+		cudaSetDevice(card_);
+		cudaFree(memory);
+	}
+
+	void attach() override { use(); }
+	void write(void* to, const void* from, int64_t bytes) override { staging_->write(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), bytes); }
+	void read(void* to, const void* from, int64_t bytes) override { staging_->read(static_cast<uint8_t*>(to), static_cast<const uint8_t*>(from), bytes); }
+	void fill(void* to, int byte, int64_t bytes) override { check(cudaMemsetAsync(to, byte, (size_t)bytes, context_.stream), "filling memory"); }
+	void pack(const PackerInfo* packer, const void* source, DType type, std::span<const int64_t> ints, int64_t source_bytes, void* to, int64_t bytes, ThreadTeam& team) override {
+		if (!packer) return write(to, source, source_bytes);
+		std::vector<uint8_t> packed((size_t)bytes);
+		packer->pack(source, type, ints, packed.data(), team);
+		write(to, packed.data(), bytes);
+	}
+
+	void* context() override { return &context_; }
+
+	void run(std::unique_ptr<Recording>& recording, const std::function<void()>& calls) override {
+		auto* graph = static_cast<Graph*>(recording.get());
+		if (!graph) {
+			calls();
+			recording = std::make_unique<Graph>();
+			return;
+		}
+		if (!graph->executable) graph->executable = capture(calls);
+		check(cudaGraphLaunch(graph->executable, context_.stream), "the program's launch");
+	}
+
+	void finish() override {
+		check(cudaMemcpyAsync(found_, context_.fault, sizeof(Fault), cudaMemcpyDeviceToHost, context_.stream), "the run");
+		check(cudaStreamSynchronize(context_.stream), "the run");
+		if (!found_->claimed) return;
+		check(cudaMemsetAsync(context_.fault, 0, sizeof(Fault), context_.stream), "the run");
+		throw CallError(found_->call, describe(*found_));
+	}
+
+private:
+	void use() const { check(cudaSetDevice(card_), "choosing the card"); }
+
+	cudaGraphExec_t capture(const std::function<void()>& calls) {
+		cudaGraph_t captured = nullptr;
+		check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal), "capturing the program");
+		try {
+			calls();
+		} catch (...) {
+			cudaStreamEndCapture(context_.stream, &captured);
+			if (captured) cudaGraphDestroy(captured);
+			cudaGetLastError();
+			throw;
+		}
+		check(cudaStreamEndCapture(context_.stream, &captured), "capturing the program");
+		cudaGraphExec_t executable = nullptr;
+		const cudaError_t status = cudaGraphInstantiateWithFlags(&executable, captured, 0);
+		cudaGraphDestroy(captured);
+		check(status, "the program's graph");
+		return executable;
+	}
+
+	const int card_;
+	Context context_;
+	cudaStream_t clearing_ = nullptr;
+	Fault* found_ = nullptr;
+	std::unique_ptr<Staging> staging_;
+};
+
+}  // namespace
+
+// Calls outside a device are for tests on the emulated one, whose memory is the host's.
+Context& standalone_context() { throw Error("a CUDA kernel was called without a device"); }
+void finish_standalone() {}
+
+}  // namespace cuda
+
+BackendPtr cuda_backend(const std::string& kind) {
+	if (kind.rfind("cuda:", 0) != 0) throw Error("this binary was built without the device \"" + kind + "\"");
+	return std::make_shared<cuda::CudaBackend>(std::stoi(kind.substr(5)));
+}
+
+}  // namespace dreamdist

@@ -1,0 +1,44 @@
+// Why a device is not there. What `dreamdist doctor` prints and what opening the device says are the same words.
+import { type BuildRecord, emulatedAddonPath } from "./loader.js";
+import type { NativeInfo } from "./surface.js";
+
+/** CUDA's version numbers: 13000 is 13.0. */
+function cudaVersion(version: number): string {
+	return `${Math.floor(version / 1000)}.${Math.floor((version % 1000) / 10)}`;
+}
+
+/** Why there is no CUDA device, or undefined where there is one. `info` is null where no addon loads. */
+export function cudaReason(info: NativeInfo | null, build: BuildRecord | null): string | undefined {
+	if (info === null) return "the native engine does not load";
+	if (info.cuda === null) {
+		const cause = build === null ? "" : ` (${build.cuda.reason})`;
+		return `the engine was built without CUDA${cause}`;
+	}
+	const { devices, runtime, driver, error } = info.cuda;
+	if (devices > 0) return undefined;
+	if (driver === 0) return "no NVIDIA driver on this machine";
+	if (Math.floor(driver / 1000) < Math.floor(runtime / 1000)) {
+		const versions = `it supports CUDA ${cudaVersion(driver)}, and the engine was built with ${cudaVersion(runtime)}`;
+		return `the NVIDIA driver is too old: ${versions} (update the driver, or rebuild with an older CUDA toolkit)`;
+	}
+	return `the NVIDIA driver finds no card${error ? ` (${error})` : ""}`;
+}
+
+/** Why the engine does not run on a card, or undefined where it does. */
+export function cardReason(cuda: NonNullable<NativeInfo["cuda"]>, index: number): string | undefined {
+	const card = cuda.cards[index];
+	if (card === undefined) {
+		const names = cuda.cards.map((_, i) => `cuda:${i}`).join(", ");
+		return `there is no such card; there is ${names}`;
+	}
+	const [major, minor] = card.capability.split(".").map(Number) as [number, number];
+	const [leastMajor, leastMinor] = cuda.leastCapability.split(".").map(Number) as [number, number];
+	if (major > leastMajor || (major === leastMajor && minor >= leastMinor)) return undefined;
+	return `${card.name} is too old: it has compute capability ${card.capability}, and the kernels need ${cuda.leastCapability}`;
+}
+
+/** Why there is no emulated CUDA device, or undefined where there is one. */
+export function emulatedReason(): string | undefined {
+	if (emulatedAddonPath() !== null) return undefined;
+	return "the emulated device is a module of the tests, built in a clone of the repository on Linux x64 only";
+}
