@@ -21,6 +21,15 @@ namespace dreamdist::gpu {
 
 constexpr unsigned kFullWarp = 0xffffffffu;
 
+// a · b + c, in one rounding where that is one instruction.
+__device__ __forceinline__ float multiply_add(float a, float b, float c) {
+#ifdef __CUDA_ARCH__
+	return fmaf(a, b, c);
+#else
+	return a * b + c;
+#endif
+}
+
 __device__ __forceinline__ float fast_exp2(float x) {
 #ifdef __CUDA_ARCH__
 	float result;

@@ -72,7 +72,7 @@ __device__ __forceinline__ void accumulate_transposed(const float* scores, const
 		for (int j = 0; j < DP / kAcross; j++) {
 			const float x = rows[q * (DP + 4) + across + j * kAcross];
 			GPU_UNROLL
-			for (int i = 0; i < kRowsEach; i++) sum[i][j] = fmaf(s[i], x, sum[i][j]);
+			for (int i = 0; i < kRowsEach; i++) sum[i][j] = gpu::multiply_add(s[i], x, sum[i][j]);
 		}
 	}
 }

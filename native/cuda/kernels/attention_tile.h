@@ -63,7 +63,7 @@ __device__ __forceinline__ void multiply_rows(const float* left, const float* ri
 		for (int j = 0; j < J; j++) {
 			const float4 b = gpu::load_float4(right + (across + j * kAcross) * (DP + 4) + c);
 			GPU_UNROLL
-			for (int i = 0; i < I; i++) sum[i][j] = fmaf(a[i].w, b.w, fmaf(a[i].z, b.z, fmaf(a[i].y, b.y, fmaf(a[i].x, b.x, sum[i][j]))));
+			for (int i = 0; i < I; i++) sum[i][j] = gpu::multiply_add(a[i].w, b.w, gpu::multiply_add(a[i].z, b.z, gpu::multiply_add(a[i].y, b.y, gpu::multiply_add(a[i].x, b.x, sum[i][j]))));
 		}
 	}
 }
@@ -82,7 +82,7 @@ __device__ __forceinline__ void accumulate_scores(const float* scores, const flo
 			const float* column = rows + k * (DP + 4) + across + j * kAcross;
 			const float v0 = column[0], v1 = column[DP + 4], v2 = column[2 * (DP + 4)], v3 = column[3 * (DP + 4)];
 			GPU_UNROLL
-			for (int i = 0; i < I; i++) sum[i][j] = fmaf(s[i].w, v3, fmaf(s[i].z, v2, fmaf(s[i].y, v1, fmaf(s[i].x, v0, sum[i][j]))));
+			for (int i = 0; i < I; i++) sum[i][j] = gpu::multiply_add(s[i].w, v3, gpu::multiply_add(s[i].z, v2, gpu::multiply_add(s[i].y, v1, gpu::multiply_add(s[i].x, v0, sum[i][j]))));
 		}
 	}
 }

@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(const float* x, float* y
 	}
 }
 
-__global__ void __launch_bounds__(kThreads) pool_grad_kernel(const float* x, const float* dy, float* dx, PoolShape s, int64_t count) {
+__global__ void __launch_bounds__(kThreads, 1) pool_grad_kernel(const float* x, const float* dy, float* dx, PoolShape s, int64_t count) {
 	for (int64_t i = (int64_t)blockIdx.x * kThreads + threadIdx.x; i < count; i += (int64_t)gridDim.x * kThreads) {
 		const int c = int(i % s.C), pw = int(i / s.C % s.W), ph = int(i / s.C / s.W % s.H);
 		const int64_t n = i / s.C / s.W / s.H;

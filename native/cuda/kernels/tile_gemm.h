@@ -62,7 +62,7 @@ __device__ __forceinline__ void multiply_tile(A& a, B& b, float* shared, int64_t
 				const float4 right = gpu::load_float4(b_rows + (column + j * T::kColumns) * kPitch + k);
 				GPU_UNROLL
 				for (int i = 0; i < T::TM; i++)
-					sum[i][j] = fmaf(left[i].w, right.w, fmaf(left[i].z, right.z, fmaf(left[i].y, right.y, fmaf(left[i].x, right.x, sum[i][j]))));
+					sum[i][j] = gpu::multiply_add(left[i].w, right.w, gpu::multiply_add(left[i].z, right.z, gpu::multiply_add(left[i].y, right.y, gpu::multiply_add(left[i].x, right.x, sum[i][j]))));
 			}
 		}
 		if (step % kFlush == kFlush - 1) {
@@ -157,7 +157,7 @@ inline SplitK split_k(int64_t tiles, int64_t K) {
 //   store(batch, m, n, u)                                        writes one result
 // and, where kPairs, that columns j and j + 1 of a thread are value and gate: store_pair(batch, m, half, value, gate).
 template <class T, class Problem>
-__global__ void __launch_bounds__(T::kThreads) product_kernel(Problem p) {
+__global__ void __launch_bounds__(T::kThreads, 1) product_kernel(Problem p) {
 	GPU_DYNAMIC_SHARED(memory);
 	float* shared = reinterpret_cast<float*>(memory);
 	const int m0 = blockIdx.x * T::BM, n0 = blockIdx.y * T::BN;

@@ -1,0 +1,113 @@
+// Compiles every CUDA kernel and compares what it takes of a multiprocessor with native/cuda/budgets.json. Needs nvcc, no card.
+//   node scripts/cuda-budgets.mjs           fails on a spill, and on a difference where the compiler is the one on record
+//   node scripts/cuda-budgets.mjs --write   records what is there now
+// A change of registers or shared memory changes how many blocks run at once, so it should be seen in review.
+import { execFile, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { findNvcc } from "../packages/native-cuda/scripts/toolchain.mjs";
+import { CANNOT_RUN } from "./counts.mjs";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const native = join(root, "native");
+const record = join(native, "cuda", "budgets.json");
+const ARCHITECTURES = ["80", "90a"];
+const run = promisify(execFile);
+
+/** What `ptxas -v` says of each entry function: mangled name → registers, bytes of stack, spills and static shared memory. */
+function parseReport(text) {
+	const kernels = {};
+	let current;
+	for (const line of text.split("\n")) {
+		const entry = /Compiling entry function '(\S+)'/.exec(line);
+		if (entry) {
+			current = { registers: 0, stack: 0, spills: 0, shared: 0 };
+			kernels[entry[1]] = current;
+		}
+		if (current === undefined) continue;
+		const stack = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(line);
+		if (stack) Object.assign(current, { stack: Number(stack[1]), spills: Number(stack[2]) + Number(stack[3]) });
+		const used = /Used (\d+) registers/.exec(line);
+		if (used) {
+			current.registers = Number(used[1]);
+			current.shared = Number(/(\d+) bytes smem/.exec(line)?.[1] ?? 0);
+			current = undefined;
+		}
+	}
+	return kernels;
+}
+
+function demangle(names) {
+	const { stdout, status } = spawnSync("c++filt", { input: names.join("\n"), encoding: "utf8" });
+	if (status !== 0) throw new Error("c++filt (binutils) is needed to name the kernels");
+	const short = (name) =>
+		name.replaceAll("dreamdist::cuda::(anonymous namespace)::", "").replaceAll(/dreamdist::\w+::/g, "");
+	return stdout.trimEnd().split("\n").map(short);
+}
+
+async function measure(nvcc, folder, source, architecture) {
+	const output = join(folder, `${basename(source, ".cu")}-${architecture}.cubin`);
+	const flags = ["-std=c++20", "-O3", "-Xptxas", "-v", `-arch=sm_${architecture}`, "-cubin", "-o", output];
+	const { stderr } = await run(nvcc, [...flags, "-I", join(native, "include"), source], { maxBuffer: 2 ** 26 });
+	const kernels = parseReport(stderr);
+	const names = Object.keys(kernels);
+	if (names.length === 0) return [];
+	return demangle(names).map((name, i) => [`${name} sm_${architecture}`, kernels[names[i]]]);
+}
+
+async function measureAll(nvcc) {
+	const folder = mkdtempSync(join(tmpdir(), "dreamdist-budgets-"));
+	const kernels = join(native, "cuda", "kernels");
+	const sources = readdirSync(kernels).filter((name) => name.endsWith(".cu"));
+	const jobs = sources.flatMap((name) => ARCHITECTURES.map((arch) => [join(kernels, name), arch]));
+	const found = [];
+	const worker = async () => {
+		for (let job = jobs.shift(); job !== undefined; job = jobs.shift())
+			found.push(...(await measure(nvcc, folder, ...job)));
+	};
+	try {
+		await Promise.all(Array.from({ length: availableParallelism() }, worker));
+	} finally {
+		rmSync(folder, { recursive: true, force: true });
+	}
+	return Object.fromEntries(found.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function compare(recorded, kernels) {
+	const problems = [];
+	const line = ({ registers, stack, shared }) => `${registers} registers, ${stack} B stack, ${shared} B shared`;
+	for (const [name, now] of Object.entries(kernels)) {
+		const before = recorded[name];
+		if (before === undefined) problems.push(`${name} is not on record: ${line(now)}`);
+		else if (line(before) !== line(now)) problems.push(`${name}: ${line(before)} on record, ${line(now)} now`);
+	}
+	for (const name of Object.keys(recorded)) if (!(name in kernels)) problems.push(`${name} is on record and gone`);
+	return problems;
+}
+
+const nvcc = findNvcc();
+if (nvcc === undefined) {
+	console.log("Skipped: there is no nvcc on this machine.");
+	process.exit(CANNOT_RUN);
+}
+const version = /release ([\d.]+)/.exec(spawnSync(nvcc, ["--version"], { encoding: "utf8" }).stdout)?.[1];
+const kernels = await measureAll(nvcc);
+const spilling = Object.entries(kernels).filter(([, { spills }]) => spills > 0);
+const problems = spilling.map(([name, { spills }]) => `${name} spills ${spills} bytes to local memory`);
+if (process.argv.includes("--write")) {
+	const entries = Object.entries(kernels).map(([name, { registers, stack, shared }]) => [
+		name,
+		{ registers, stack, shared },
+	]);
+	writeFileSync(record, `${JSON.stringify({ nvcc: version, kernels: Object.fromEntries(entries) }, null, "\t")}\n`);
+} else {
+	const recorded = JSON.parse(readFileSync(record, "utf8"));
+	if (recorded.nvcc === version) problems.push(...compare(recorded.kernels, kernels));
+	else console.log(`Budgets are on record for nvcc ${recorded.nvcc}; with ${version} only spills are looked for.`);
+}
+for (const problem of problems) console.log(problem);
+console.log(`${Object.keys(kernels).length} kernels compiled, ${problems.length} problems.`);
+process.exitCode = problems.length === 0 ? 0 : 1;
