@@ -22,6 +22,7 @@ std::optional<CudaInfo> cuda_info() {
 		cudaDeviceProp properties;
 		if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) {
 			cudaGetLastError();
+			info.cards.push_back({"a card that does not answer"});  // cards keep the runtime's numbers
 			continue;
 		}
 		info.cards.push_back({properties.name, properties.major, properties.minor, (double)properties.totalGlobalMem});
