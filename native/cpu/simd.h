@@ -28,6 +28,8 @@ namespace dreamdist::cpu::DD_ISA {
 constexpr int kLanes = DD_LANES;
 typedef float vf __attribute__((vector_size(DD_LANES * 4), may_alias));
 typedef int32_t vi __attribute__((vector_size(DD_LANES * 4), may_alias));
+typedef uint32_t vu __attribute__((vector_size(DD_LANES * 4), may_alias));  // arithmetic that may wrap around
+typedef uint16_t vh __attribute__((vector_size(DD_LANES * 2), may_alias));  // 16-bit storage
 
 inline vf load(const float* p) {
 	vf v;
@@ -75,7 +77,8 @@ inline vf fma(vf a, vf b, vf c) {
 	return a * b + c;
 #endif
 }
-inline vf select(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
+// Lane by lane; mask is what a comparison gives.
+inline vf select(vi mask, vf yes, vf no) { return mask ? yes : no; }
 inline vf vmax(vf a, vf b) {
 #if defined(__AVX512F__)
 	return (vf)_mm512_max_ps((__m512)a, (__m512)b);
@@ -116,7 +119,8 @@ inline float max_of(vf v) {
 }
 
 // e^x to about 1 ulp over the whole f32 range: 2^n · p(r), r in [-ln2/2, ln2/2]. Underflows to 0 below -103.97, overflows to inf above
-// 88.72; NaN stays NaN.
+// 88.72; NaN stays NaN. Masked scores and saturated activations are common: what vanishes is multiplied by zero, since a subnormal
+// product would cost a microcode assist.
 inline vf vexp(vf x) {
 	const vf clamped = vmin(vmax(x, set1(-104.0f)), set1(89.0f));
 	const vf magic = set1(12582912.0f);  // 1.5·2^23: adding it rounds to the nearest integer
@@ -133,7 +137,7 @@ inline vf vexp(vf x) {
 	// 2^n in two factors, so that subnormal results and the last binade before overflow come out right.
 	const vi ni = to_int(n);
 	const vi half = ni >> 1;
-	const vf a = (vf)((half + 127) << 23), b = (vf)((ni - half + 127) << 23);
+	const vf a = (vf)((half + 127) << 23), b = select(x < set1(-103.98f), zero(), (vf)((ni - half + 127) << 23));
 	const vf y = p * a * b;
 	return select(x == x, y, x);
 }
@@ -192,19 +196,14 @@ inline vf load_half(const uint16_t* p) {
 #elif defined(__aarch64__)
 	return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 #else
-	vf v;
-	for (int i = 0; i < kLanes; i++) v[i] = half_to_float(p[i]);
-	return v;
-#endif
-}
-typedef uint16_t vh __attribute__((vector_size(DD_LANES * 2), may_alias));
-typedef uint32_t vu __attribute__((vector_size(DD_LANES * 4), may_alias));
-inline vf load_bfloat(const uint16_t* p) {
 	vh h;
 	std::memcpy(&h, p, sizeof h);
-	return (vf)(__builtin_convertvector(h, vu) << 16);
+	const vu bits = __builtin_convertvector(h, vu), rest = bits & 0x7fff;
+	// With f16's exponent in f32's place the value is 2^112 too small, subnormal or not; infinity and NaN keep a full exponent.
+	const vu magnitude = (vu)((vf)(rest << 13) * set1(0x1p112f)) | ((vu)((vi)rest >= 0x7c00) & 0x7f800000);
+	return (vf)(magnitude | (bits & 0x8000) << 16);
+#endif
 }
-
 inline void store_half(uint16_t* p, vf v) {
 #if defined(__AVX512F__)
 	_mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
@@ -213,15 +212,27 @@ inline void store_half(uint16_t* p, vf v) {
 #elif defined(__aarch64__)
 	vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)v)));
 #else
-	for (int i = 0; i < kLanes; i++) p[i] = float_to_half(v[i]);
+	// float_to_half, all cases side by side.
+	const vu bits = (vu)v, rest = bits & 0x7fffffff;
+	const vu normal = (rest + 0xfff + (rest >> 13 & 1) - 0x38000000) >> 13, subnormal = (vu)((vf)rest + set1(0.5f)) - 0x3f000000;
+	const vi size = (vi)rest;
+	vu h = size < 0x38800000 ? subnormal : normal;
+	h = size >= 0x477ff000 ? vu{} + 0x7c00 : h;
+	h = size > 0x7f800000 ? vu{} + 0x7e00 : h;
+	const vh stored = __builtin_convertvector(h | (bits >> 16 & 0x8000), vh);
+	std::memcpy(p, &stored, sizeof stored);
 #endif
+}
+inline vf load_bfloat(const uint16_t* p) {
+	vh h;
+	std::memcpy(&h, p, sizeof h);
+	return (vf)(__builtin_convertvector(h, vu) << 16);
 }
 inline void store_bfloat(uint16_t* p, vf v) {
 	const vu bits = (vu)v;
 	const vu rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, quiet = bits >> 16 | 0x40;
-	const vu isNan = (vu)((bits & 0x7fffffff) > 0x7f800000);
-	const vh h = __builtin_convertvector((isNan & quiet) | (~isNan & rounded), vh);
-	std::memcpy(p, &h, sizeof h);
+	const vh stored = __builtin_convertvector((vi)(bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded, vh);
+	std::memcpy(p, &stored, sizeof stored);
 }
 
 }  // namespace dreamdist::cpu::DD_ISA

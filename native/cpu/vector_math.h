@@ -37,7 +37,7 @@ inline vf log_reduced(vf f, vi e) {
 inline vf vlog(vf x) {
 	const vi subnormal = x < set1(1.17549435e-38f);
 	const vf scaled = select(subnormal, x * set1(8388608.0f), x);
-	const vi bits = (vi)scaled - 0x3f3504f3;  // relative to √½
+	const vi bits = (vi)((vu)scaled - 0x3f3504f3);  // relative to √½; wraps around for numbers that have no logarithm
 	vf y = log_reduced((vf)((bits & 0x7fffff) + 0x3f3504f3) - set1(1.0f), (bits >> 23) - (subnormal & 23));
 	const vf infinite = set1(__builtin_inff());
 	y = select(x == infinite, infinite, y);

@@ -169,26 +169,27 @@ Problem random_problem(Context& t, int64_t extent, int64_t channels) {
 }  // namespace
 
 TEST(conv2d_random) {
-	for (int i = 0; i < 300; i++) forward(t, random_problem(t, 9, 9));
-	for (int i = 0; i < 60; i++) forward(t, random_problem(t, 7, 70));
+	for (int i = 0; i < t.scaled(300); i++) forward(t, random_problem(t, 9, 9));
+	for (int i = 0; i < t.scaled(60); i++) forward(t, random_problem(t, 7, 70));
 }
 
 TEST(conv2d_input_grad_random) {
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < t.scaled(300); i++) {
 		const bool first = t.integer(0, 5) > 0;
 		input_grad(t, random_problem(t, 9, 9), first, !first || t.integer(0, 3) > 0);
 	}
-	for (int i = 0; i < 60; i++) input_grad(t, random_problem(t, 7, 70));
+	for (int i = 0; i < t.scaled(60); i++) input_grad(t, random_problem(t, 7, 70));
 }
 
 TEST(conv2d_weight_grad_random) {
-	for (int i = 0; i < 300; i++) weight_grad(t, random_problem(t, 9, 9));
-	for (int i = 0; i < 60; i++) weight_grad(t, random_problem(t, 7, 70));
+	for (int i = 0; i < t.scaled(300); i++) weight_grad(t, random_problem(t, 9, 9));
+	for (int i = 0; i < t.scaled(60); i++) weight_grad(t, random_problem(t, 7, 70));
 }
 
 TEST(conv2d_shapes_of_the_networks) {
 	for (DType type : kTypes)
 		for (bool packed : {false, true}) {
+			if (t.quick && !packed && type != DType::f32) continue;
 			auto both = [&](Problem p, int64_t bottom, int64_t right) {
 				p.packed = packed;
 				p.weight = type;
@@ -242,7 +243,7 @@ TEST(conv2d_padding_larger_than_the_kernel) {
 }
 
 TEST(conv2d_repeats_bit_for_bit_and_ignores_the_partition) {
-	for (int i = 0; i < 12; i++) {
+	for (int i = 0; i < t.scaled(12); i++) {
 		const std::mt19937 start = t.rng;
 		const Problem p = random_problem(t, 12, 40);
 		for (int which = 0; which < 3; which++) {

@@ -1,5 +1,6 @@
 #include "harness.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -87,11 +88,16 @@ int main(int argc, char** argv) {
 	using namespace dreamdist::test;
 	std::string only_isa, filter;
 	int threads = 2;
+	bool quick = false, times = false;
 	for (int i = 1; i < argc; i++) {
 		auto is = [&](const char* flag) { return !std::strcmp(argv[i], flag); };
 		if (is("--list")) {
 			for (auto& c : cases()) std::printf("%s\n", c.name);
 			return 0;
+		}
+		if (is("--quick") || is("--times")) {
+			(is("--quick") ? quick : times) = true;
+			continue;
 		}
 		if (i + 1 >= argc) return std::fprintf(stderr, "%s needs a value\n", argv[i]), 2;
 		if (is("--isa")) only_isa = argv[++i];
@@ -100,12 +106,14 @@ int main(int argc, char** argv) {
 		else return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
 	}
 	int passed = 0, failed = 0;
+	if (only_isa == "auto") only_isa = cpu_support().usable.front()->name;
 	for (const KernelTable* table : cpu_support().usable) {
 		if (!only_isa.empty() && only_isa != table->name) continue;
 		ThreadTeam team(threads);
 		for (auto& c : cases()) {
 			if (std::string(c.name).find(filter) == std::string::npos) continue;
-			Context context{*table, team, std::mt19937(20231222)};
+			Context context{*table, team, std::mt19937(20231222), quick};
+			const auto start = std::chrono::steady_clock::now();
 			try {
 				c.body(context);
 				passed++;
@@ -116,6 +124,7 @@ int main(int argc, char** argv) {
 				failed++;
 				std::printf("FAIL %s [%s]: threw %s\n", c.name, table->name, error.what());
 			}
+			if (times) std::printf("%6.2f s  %s [%s]\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), c.name, table->name);
 		}
 	}
 	std::printf("%d passed, %d failed, 0 skipped\n", passed, failed);

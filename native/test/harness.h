@@ -1,6 +1,6 @@
 // A small test harness: TEST(name) { … }, one binary, every case run on every usable instruction set.
 //
-//   engine_tests [--isa NAME] [--threads N] [--filter TEXT] [--list]
+//   engine_tests [--isa NAME|auto] [--threads N] [--filter TEXT] [--quick] [--times] [--list]
 // The last line is "N passed, N failed, N skipped".
 #pragma once
 #include <cmath>
@@ -19,6 +19,10 @@ struct Context {
 	const KernelTable& table;
 	ThreadTeam& team;
 	std::mt19937 rng;
+	bool quick = false;  // under an emulator or a sanitizer: fewer random cases, smaller large ones
+
+	// How often to repeat a random case, or how large to make a large one.
+	int64_t scaled(int64_t full) const { return quick ? (full + 9) / 10 : full; }
 
 	// Runs a kernel by name with scratch of the size it asks for (poisoned with NaN).
 	void run(const char* kernel, std::vector<Operand> operands, std::vector<int64_t> ints, std::vector<double> floats = {});

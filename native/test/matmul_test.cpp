@@ -111,10 +111,10 @@ Problem random_problem(Context& t, int64_t largest) {
 }  // namespace
 
 TEST(matmul_random_small) {
-	for (int i = 0; i < 700; i++) solve(t, random_problem(t, 40));
+	for (int i = 0; i < t.scaled(700); i++) solve(t, random_problem(t, 40));
 }
 TEST(matmul_random_medium) {
-	for (int i = 0; i < 40; i++) solve(t, random_problem(t, 200));
+	for (int i = 0; i < t.scaled(40); i++) solve(t, random_problem(t, 200));
 }
 
 TEST(matmul_deep_reductions) {
@@ -192,9 +192,9 @@ TEST(matmul_one_by_one_and_empty) {
 }
 
 TEST(matmul_repeats_bit_for_bit_and_ignores_the_partition) {
-	for (int i = 0; i < 30; i++) {
+	for (int i = 0; i < t.scaled(30); i++) {
 		const std::mt19937 start = t.rng;
-		const Problem p = random_problem(t, i < 25 ? 90 : 400);
+		const Problem p = random_problem(t, i < t.scaled(30) * 5 / 6 ? 90 : 400);
 		auto once = [&](ThreadTeam& team) {
 			Context context{t.table, team, start};
 			return solve(context, p, false);

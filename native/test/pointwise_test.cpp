@@ -84,13 +84,16 @@ double evaluate(int64_t op, double old, double a, double b) {
 // Runs the call and its float64 reference; every element of every output agrees to `relative` of its size (or `absolute`).
 void check_call(Context& t, Call& call, double relative, double absolute) {
 	std::vector<Tensor> want = call.outputs;
-	each_index(call.shape, [&](const std::vector<int64_t>& index) {
+	std::vector<std::vector<int64_t>> from, to;
+	for (auto& input : call.inputs) from.push_back(input.offsets(call.shape));
+	for (auto& output : want) to.push_back(output.offsets(call.shape));
+	for (int64_t element = 0; element < count_of(call.shape); element++) {
 		double registers[32] = {};
-		for (size_t i = 0; i < call.inputs.size(); i++) registers[i] = call.inputs[i].get(call.inputs[i].offset(index));
+		for (size_t i = 0; i < call.inputs.size(); i++) registers[i] = call.inputs[i].get(from[i][element]);
 		for (auto& i : call.code)
 			registers[i.dst] = i.op == kImm ? (double)(float)call.immediates[i.a] : evaluate(i.op, registers[i.dst], registers[i.a], registers[i.b]);
-		for (size_t j = 0; j < want.size(); j++) want[j].set(want[j].offset(index), registers[call.outRegister[j]]);
-	});
+		for (size_t j = 0; j < want.size(); j++) want[j].set(to[j][element], registers[call.outRegister[j]]);
+	}
 	call.run(t);
 	for (size_t j = 0; j < want.size(); j++) {
 		const double ulp = want[j].dtype == DType::f16 ? 1e-3 : want[j].dtype == DType::bf16 ? 8e-3 : 0;  // one rounding may go the other way
@@ -168,7 +171,7 @@ TEST(pointwise_pow_is_exact_where_it_should_be) {
 
 // The machinery: layouts, storage types, block cuts, with arithmetic that is exact enough to compare tightly.
 TEST(pointwise_random_layouts) {
-	for (int trial = 0; trial < 600; trial++) {
+	for (int trial = 0; trial < t.scaled(600); trial++) {
 		Call call;
 		call.shape = random_shape(t, 6, 20000);
 		const int inputs = (int)t.integer(1, 5), outputs = (int)t.integer(1, 3);
@@ -189,7 +192,7 @@ TEST(pointwise_random_layouts) {
 }
 
 TEST(pointwise_random_programs) {
-	for (int trial = 0; trial < 200; trial++) {
+	for (int trial = 0; trial < t.scaled(200); trial++) {
 		Call call;
 		const bool flat = t.integer(0, 1);
 		call.shape = flat ? std::vector<int64_t>{t.integer(1, 30000)} : random_shape(t, 4, 10000);
@@ -260,6 +263,28 @@ TEST(pointwise_in_place) {
 			}
 		}
 	}
+}
+
+// Outputs so large that they are written around the caches: cheap and costly last instructions, several outputs, an odd start and size.
+TEST(pointwise_beyond_the_caches) {
+	const int64_t n = (32 << 18) + 1003;
+	std::vector<float> x(n + 3), y(n), sum(n + 5), tanh(n), copy(n);
+	for (int64_t i = 0; i < n; i++) {
+		x[i + 3] = (float)(i % 1000) / 500 - 1;
+		y[i] = (float)(i % 77);
+	}
+	auto at = [](std::vector<float>& v, int64_t first) { return Operand{v.data() + first, DType::f32}; };
+	t.run("pointwise", {at(x, 3), at(y, 0), at(sum, 5), at(tanh, 0), at(copy, 0)},
+		  {1, 2, 3, 3, n, 1, 1, 1, 1, 1, kTanh, 3, 0, 0, kAdd, 2, 0, 1, kNeg, 4, 2, 0, 4, 3, 2});
+	for (int64_t i = 0; i < n; i++) {
+		CHECK(copy[i] == x[i + 3] + y[i]);
+		CHECK(sum[i + 5] == -copy[i]);
+		CHECK(std::fabs(tanh[i] - std::tanh((double)x[i + 3])) < 2e-7);
+	}
+	t.run("pointwise", {at(x, 3), at(y, 0), at(sum, 5)}, {1, 2, 1, 1, n, 1, 1, 1, kMul, 2, 0, 1, 2});
+	for (int64_t i = 0; i < n; i++) CHECK(sum[i + 5] == x[i + 3] * y[i]);
+	t.run("copy", {at(sum, 5), at(copy, 0)}, {1, n, 1, 1});
+	CHECK(!std::memcmp(sum.data() + 5, copy.data(), n * 4));
 }
 
 TEST(pointwise_scalar_and_empty) {

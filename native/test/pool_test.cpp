@@ -67,7 +67,7 @@ void check_pool(Context& t, const PoolCase& p, bool repeats) {
 }  // namespace
 
 TEST(pool_random) {
-	for (int i = 0; i < 300; i++) check_pool(t, random_case(t), i % 2);
+	for (int i = 0; i < t.scaled(300); i++) check_pool(t, random_case(t), i % 2);
 }
 
 TEST(pool_shapes_of_networks) {

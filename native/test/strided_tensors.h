@@ -48,11 +48,8 @@ struct Tensor {
 	Tensor(DType dtype, int64_t count, std::vector<int64_t> strides) : dtype(dtype), bytes(count * bytes_of(dtype), 0xcd), strides(std::move(strides)) {}
 	int64_t count() const { return (int64_t)bytes.size() / bytes_of(dtype); }
 	Operand operand() { return {bytes.data() + base * bytes_of(dtype), dtype}; }
-	int64_t offset(const std::vector<int64_t>& index) const {
-		int64_t at = base;
-		for (size_t d = 0; d < index.size(); d++) at += index[d] * strides[d];
-		return at;
-	}
+	// Where the elements of `shape` lie, in row-major order.
+	std::vector<int64_t> offsets(const std::vector<int64_t>& shape) const;
 	double get(int64_t at) const {
 		const uint8_t* p = bytes.data() + at * bytes_of(dtype);
 		uint16_t h;
@@ -67,10 +64,13 @@ struct Tensor {
 	}
 	void set(int64_t at, double value) {
 		uint8_t* p = bytes.data() + at * bytes_of(dtype);
-		const uint16_t h = dtype == DType::f16 ? encode_half(value) : encode_bfloat(value);
-		const int32_t i = dtype == DType::i32 ? (int32_t)value : 0;
-		const float f = (float)value;
-		std::memcpy(p, bytes_of(dtype) == 2 ? (const void*)&h : dtype == DType::i32 ? (const void*)&i : (const void*)&f, bytes_of(dtype));
+		auto put = [&](auto stored) { std::memcpy(p, &stored, sizeof stored); };
+		switch (dtype) {
+			case DType::f16: return put(encode_half(value));
+			case DType::bf16: return put(encode_bfloat(value));
+			case DType::i32: return put((int32_t)value);
+			case DType::f32: return put((float)value);
+		}
 	}
 };
 
@@ -78,19 +78,6 @@ inline int64_t count_of(const std::vector<int64_t>& shape) {
 	int64_t count = 1;
 	for (int64_t size : shape) count *= size;
 	return count;
-}
-
-// Calls f(index) for every index of shape, in row-major order.
-template <class F>
-void each_index(const std::vector<int64_t>& shape, F&& f) {
-	if (count_of(shape) == 0) return;
-	std::vector<int64_t> index(shape.size(), 0);
-	for (;;) {
-		f(index);
-		int d = (int)shape.size() - 1;
-		while (d >= 0 && ++index[d] == shape[d]) index[d--] = 0;
-		if (d < 0) return;
-	}
 }
 
 // Strides of a tensor of `shape`: contiguous, with its dimensions permuted, padded between elements, or (if allowed) broadcast along
@@ -116,6 +103,25 @@ inline std::vector<int64_t> random_strides(Context& t, const std::vector<int64_t
 	extent = 1;
 	for (int d = 0; d < rank; d++) extent += std::max<int64_t>(shape[d] - 1, 0) * strides[d];
 	return strides;
+}
+
+// The offset of every index of shape, in row-major order.
+inline std::vector<int64_t> offsets_of(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
+	std::vector<int64_t> offsets{0};
+	for (size_t d = 0; d < shape.size(); d++) {
+		std::vector<int64_t> next;
+		next.reserve(offsets.size() * shape[d]);
+		for (int64_t offset : offsets)
+			for (int64_t i = 0; i < shape[d]; i++) next.push_back(offset + i * strides[d]);
+		offsets = std::move(next);
+	}
+	return offsets;
+}
+
+inline std::vector<int64_t> Tensor::offsets(const std::vector<int64_t>& shape) const {
+	auto offsets = offsets_of(shape, strides);
+	for (int64_t& offset : offsets) offset += base;
+	return offsets;
 }
 
 inline Tensor random_tensor(Context& t, DType dtype, const std::vector<int64_t>& shape, bool broadcast) {

@@ -1,17 +1,19 @@
 // copy: y[i·yStrides] = x[i·xStrides], the one kernel behind slice, concat, transpose, broadcast and cast.
 //
 // Bound by memory, so the shape is first put into the order y is written in and collapsed; what is left is one of two loops: runs along
-// the innermost dimension, or, where another dimension is the contiguous one of x, a transpose in tiles that both sides hold in L1.
+// the innermost dimension, or, where another dimension is the contiguous one of x, a transpose in square tiles of one cache line a side.
 #include "convert.h"
+#include "stream.h"
 #include "strided.h"
 #include "table.h"
+#include "transpose.h"
 
 namespace dreamdist::cpu::DD_ISA {
 
 namespace {
 
 constexpr int64_t kSegment = 16384;  // a long run is cut into pieces of this many elements, the unit of parallel work
-constexpr int64_t kTile = 32;
+constexpr int64_t kColumns = 1024;   // columns of y that one unit of a transpose writes
 
 struct CopyShape {
 	int rank;
@@ -24,14 +26,23 @@ template <class E>
 struct Move {
 	using X = E;
 	using Y = E;
-	static E one(E x) { return x; }
+	// to[i·toPitch + j] = from[j·fromPitch + i]
+	static void tile(const E* from, int64_t fromPitch, E* to, int64_t toPitch, int64_t ni, int64_t nj) {
+		constexpr int64_t kSide = 64 / sizeof(E);
+		if (ni == kSide && nj == kSide) {
+			// Whole lines are read once, into a tile, and written once: powers of two between rows would evict what is half used.
+			alignas(64) E lines[kSide * kSide];
+			for (int64_t j = 0; j < kSide; j++) std::memcpy(lines + j * kSide, from + j * fromPitch, 64);
+			transpose_block(lines, kSide, to, toPitch, kSide);
+			return;
+		}
+		for (int64_t i = 0; i < ni; i++)
+			for (int64_t j = 0; j < nj; j++) to[i * toPitch + j] = from[j * fromPitch + i];
+	}
 	static void run(const E* x, int64_t xStride, E* y, int64_t yStride, int64_t n) {
 		if (xStride == 1 && yStride == 1) {
-			if (n * (int64_t)sizeof(E) >= 128) {
-				std::memcpy(y, x, n * sizeof(E));
-				return;
-			}
-			for (int64_t i = 0; i < n; i++) y[i] = x[i];
+			if (n * sizeof(E) == 16) std::memcpy(y, x, 16);  // four channels: latents
+			else std::memcpy(y, x, n * sizeof(E));
 		} else if (xStride == 0 && yStride == 1) {
 			const E value = *x;
 			for (int64_t i = 0; i < n; i++) y[i] = value;
@@ -45,12 +56,16 @@ template <class From, class To>
 struct Convert {
 	using X = typename From::Element;
 	using Y = typename To::Element;
-	static Y one(X x) { return To::put(From::get(x)); }
+	static void tile(const X* from, int64_t fromPitch, Y* to, int64_t toPitch, int64_t ni, int64_t nj) {
+		for (int64_t i = 0; i < ni; i++)
+			for (int64_t j = 0; j < nj; j++) to[i * toPitch + j] = To::put(From::get(from[j * fromPitch + i]));
+	}
 	static void run(const X* x, int64_t xStride, Y* y, int64_t yStride, int64_t n) { convert_run<From, To>(x, xStride, y, yStride, n); }
 };
 
 template <class Op>
 void copy_runs(const CopyShape& s, const typename Op::X* x, typename Op::Y* y, ThreadTeam& team) {
+	const bool streams = __is_same(Op, Move<uint32_t>) && product(s.shape, s.rank) * (int64_t)sizeof(typename Op::Y) >= kStreamBytes;
 	const int outer = s.rank > 0 ? s.rank - 1 : 0;
 	const int64_t n = s.rank > 0 ? s.shape[outer] : 1, yStride = s.rank > 0 ? s.strides[0][outer] : 1, xStride = s.rank > 0 ? s.strides[1][outer] : 1;
 	const int64_t rows = product(s.shape, outer), segments = div_up(n, kSegment), units = rows * segments;
@@ -60,12 +75,17 @@ void copy_runs(const CopyShape& s, const typename Op::X* x, typename Op::Y* y, T
 		int64_t segment = begin % segments;
 		for (int64_t unit = begin; unit < end; unit++) {
 			const int64_t first = segment * kSegment;
-			Op::run(x + at.offset[1] + first * xStride, xStride, y + at.offset[0] + first * yStride, yStride, min64(kSegment, n - first));
+			const auto* from = x + at.offset[1] + first * xStride;
+			auto* to = y + at.offset[0] + first * yStride;
+			const int64_t count = min64(kSegment, n - first);
+			if (streams && xStride == 1 && yStride == 1 && count >= 256) stream_run(reinterpret_cast<float*>(to), reinterpret_cast<const float*>(from), count);
+			else Op::run(from, xStride, to, yStride, count);
 			if (++segment == segments) {
 				segment = 0;
 				at.next();
 			}
 		}
+		if (streams) finish_stream();
 	});
 }
 
@@ -74,24 +94,15 @@ template <class Op>
 void copy_transposed(const CopyShape& s, const typename Op::X* x, typename Op::Y* y, ThreadTeam& team) {
 	const int outer = s.rank - 2;
 	const int64_t ni = s.shape[outer], nj = s.shape[outer + 1], yi = s.strides[0][outer], xj = s.strides[1][outer + 1];
-	const int64_t tiles = div_up(ni, kTile), units = product(s.shape, outer) * tiles;
+	constexpr int64_t kSide = 64 / sizeof(typename Op::X);
+	const int64_t tiles = div_up(ni, kSide), strips = div_up(nj, kColumns), units = product(s.shape, outer) * tiles * strips;
 	team.parallel_for(units, product(s.shape, s.rank) < kSerialWork ? units : 1, [&](int64_t begin, int64_t end, int) {
-		Odometer<2> at(outer, s.shape, s.strides, begin / tiles);
-		int64_t tile = begin % tiles;
 		for (int64_t unit = begin; unit < end; unit++) {
-			const int64_t i0 = tile * kTile, i1 = min64(ni, i0 + kTile);
-			for (int64_t j0 = 0; j0 < nj; j0 += kTile) {
-				const int64_t j1 = min64(nj, j0 + kTile);
-				for (int64_t i = i0; i < i1; i++) {
-					const typename Op::X* from = x + at.offset[1] + i;
-					typename Op::Y* to = y + at.offset[0] + i * yi;
-					for (int64_t j = j0; j < j1; j++) to[j] = Op::one(from[j * xj]);
-				}
-			}
-			if (++tile == tiles) {
-				tile = 0;
-				at.next();
-			}
+			const Odometer<2> at(outer, s.shape, s.strides, unit / (tiles * strips));
+			const int64_t i = unit / strips % tiles * kSide, first = unit % strips * kColumns, last = min64(nj, first + kColumns);
+			const auto* from = x + at.offset[1] + i;
+			auto* to = y + at.offset[0] + i * yi;
+			for (int64_t j = first; j < last; j += kSide) Op::tile(from + j * xj, xj, to + j, yi, min64(kSide, ni - i), min64(kSide, last - j));
 		}
 	});
 }

@@ -8,8 +8,8 @@
 // Blocks of a short last dimension ("narrow") are whole rows of it; those of a long one ("wide") are pieces of a row.
 #include <cstddef>
 
-#include "../vector_math.h"
 #include "convert.h"
+#include "pointwise_ops.h"
 #include "strided.h"
 #include "table.h"
 
@@ -20,21 +20,6 @@ namespace {
 constexpr int kMaxOperands = 32;  // inputs, and outputs
 constexpr int kMaxRegisters = 32;
 constexpr int kNever = 1 << 30;
-
-enum PointwiseOp : int64_t {
-	kMov, kImm, kAdd, kSub, kMul, kDiv, kMaxOp, kMinOp, kNeg, kAbs, kExp, kLog, kSqrt, kRsqrt, kReciprocal, kSigmoid, kTanh, kErf, kSin, kCos,
-	kSilu, kGelu, kQuickGelu, kRelu, kSiluGrad, kGeluGrad, kQuickGeluGrad, kReluGrad, kGt, kGe, kEq, kSelect, kSquare, kSign, kPow, kFloor, kFma,
-	kOpCount
-};
-bool reads_a(int64_t op) { return op != kImm; }
-bool reads_b(int64_t op) {
-	return (op >= kAdd && op <= kMinOp) || (op >= kSiluGrad && op <= kSelect) || op == kPow || op == kFma;
-}
-bool reads_dst(int64_t op) { return op == kSelect || op == kFma; }
-
-struct Instruction {
-	int64_t op, dst, a, b;
-};
 
 struct PointwisePlan {
 	int inputs, outputs, instructions, rank, registers;
@@ -52,6 +37,7 @@ struct PointwisePlan {
 	bool repeats[kMaxOperands];           // its register may be kept from block to block
 	int64_t period[kMaxOperands];         // narrow: rows after which the input repeats
 	int directOutput[kMaxOperands];       // the instruction that writes output j in place, or -1
+	bool streams[kMaxOperands];           // the output is written around the caches
 	int writes[kMaxRegisters];            // instructions that write each register
 	int lastWriter[kMaxRegisters];
 
@@ -173,96 +159,21 @@ void analyse(PointwisePlan& p) {
 	for (int j = 0; j < p.outputs; j++) {
 		const int r = p.outRegister[j], k = p.lastWriter[r];
 		bool ok = k >= 0 && !taken[r] && p.in_place(p.inputs + j);
-		for (int i = 0; ok && i < p.inputs; i++)
-			if (p.operands[i].data == p.operands[p.inputs + j].data && lastRead[i] > k) ok = false;
+		p.streams[j] = p.in_place(p.inputs + j) && p.rows * p.cols * (int64_t)sizeof(float) >= kStreamBytes;
+		for (int i = 0; i < p.inputs; i++)
+			if (p.operands[i].data == p.operands[p.inputs + j].data) {
+				if (lastRead[i] > k) ok = false;
+				p.streams[j] = false;  // its lines are in the cache already
+			}
+		// Where computing is the cost, a copy out of a register would only add to it.
+		if (ok && !is_cheap(p.code[k].op)) p.streams[j] = false;
+		// What goes around the caches must not be read again; other outputs that share the register read it too.
+		if (p.streams[j] && ok) {
+			ok = lastRead[r] <= k;
+			for (int other = 0; other < p.outputs; other++) ok = ok && (other == j || p.outRegister[other] != r);
+		}
 		p.directOutput[j] = ok ? k : -1;
 		taken[r] |= ok;
-	}
-}
-
-template <class F>
-inline void apply(float* dst, const float* a, int64_t n, F f) {
-	int64_t i = 0;
-	for (; i + kLanes <= n; i += kLanes) store(dst + i, f(load(a + i)));
-	if (i < n) store_n(dst + i, f(load_n(a + i, n - i)), n - i);
-}
-template <class F>
-inline void apply(float* dst, const float* a, const float* b, int64_t n, F f) {
-	int64_t i = 0;
-	for (; i + kLanes <= n; i += kLanes) store(dst + i, f(load(a + i), load(b + i)));
-	if (i < n) store_n(dst + i, f(load_n(a + i, n - i), load_n(b + i, n - i)), n - i);
-}
-template <class F>
-inline void apply(float* dst, const float* a, const float* b, const float* c, int64_t n, F f) {
-	int64_t i = 0;
-	for (; i + kLanes <= n; i += kLanes) store(dst + i, f(load(a + i), load(b + i), load(c + i)));
-	if (i < n) store_n(dst + i, f(load_n(a + i, n - i), load_n(b + i, n - i), load_n(c + i, n - i)), n - i);
-}
-
-inline vf truth(vi mask) { return (vf)(mask & (vi)set1(1.0f)); }
-inline vf sign_of(vf x) { return select(x > zero(), set1(1.0f), select(x < zero(), set1(-1.0f), x)); }
-inline vf vpow(vf x, vf y) {
-	// Rare in models, full of special cases: the C library's is exact to an ulp.
-	vf result;
-	for (int i = 0; i < kLanes; i++) result[i] = __builtin_powf(x[i], y[i]);
-	return result;
-}
-inline vf vfloor(vf x) {
-	// Beyond 2^23 every f32 is an integer already.
-	const vf truncated = to_float(to_int(x));
-	const vf down = truncated - truth(truncated > x);
-	return select(vabs(x) < set1(8388608.0f), vcopysign(down, x), x);
-}
-
-// dst = op(a, b); `old` is what dst held before, for the instructions that read it.
-void execute(int64_t op, float* dst, const float* old, const float* a, const float* b, int64_t n) {
-	switch (op) {
-		case kMov: return apply(dst, a, n, [](vf x) { return x; });
-		case kAdd: return apply(dst, a, b, n, [](vf x, vf y) { return x + y; });
-		case kSub: return apply(dst, a, b, n, [](vf x, vf y) { return x - y; });
-		case kMul: return apply(dst, a, b, n, [](vf x, vf y) { return x * y; });
-		case kDiv: return apply(dst, a, b, n, [](vf x, vf y) { return x / y; });
-		case kMaxOp: return apply(dst, a, b, n, [](vf x, vf y) { return select((x > y) | (x != x), x, y); });
-		case kMinOp: return apply(dst, a, b, n, [](vf x, vf y) { return select((x < y) | (x != x), x, y); });
-		case kNeg: return apply(dst, a, n, [](vf x) { return -x; });
-		case kAbs: return apply(dst, a, n, [](vf x) { return vabs(x); });
-		case kExp: return apply(dst, a, n, [](vf x) { return vexp(x); });
-		case kLog: return apply(dst, a, n, [](vf x) { return vlog(x); });
-		case kSqrt: return apply(dst, a, n, [](vf x) { return vsqrt(x); });
-		case kRsqrt: return apply(dst, a, n, [](vf x) { return set1(1.0f) / vsqrt(x); });
-		case kReciprocal: return apply(dst, a, n, [](vf x) { return set1(1.0f) / x; });
-		case kSigmoid: return apply(dst, a, n, [](vf x) { return vsigmoid(x); });
-		case kTanh: return apply(dst, a, n, [](vf x) { return vtanh(x); });
-		case kErf: return apply(dst, a, n, [](vf x) { return verf(x); });
-		case kSin:
-			return apply(dst, a, n, [](vf x) {
-				vf sine, cosine;
-				vsincos(x, sine, cosine);
-				return sine;
-			});
-		case kCos:
-			return apply(dst, a, n, [](vf x) {
-				vf sine, cosine;
-				vsincos(x, sine, cosine);
-				return cosine;
-			});
-		case kSilu: return apply(dst, a, n, [](vf x) { return vsilu(x); });
-		case kGelu: return apply(dst, a, n, [](vf x) { return vgelu(x); });
-		case kQuickGelu: return apply(dst, a, n, [](vf x) { return vquick_gelu(x); });
-		case kRelu: return apply(dst, a, n, [](vf x) { return vrelu(x); });
-		case kSiluGrad: return apply(dst, a, b, n, [](vf dy, vf x) { return dy * vsilu_grad(x); });
-		case kGeluGrad: return apply(dst, a, b, n, [](vf dy, vf x) { return dy * vgelu_grad(x); });
-		case kQuickGeluGrad: return apply(dst, a, b, n, [](vf dy, vf x) { return dy * vquick_gelu_grad(x); });
-		case kReluGrad: return apply(dst, a, b, n, [](vf dy, vf x) { return select(x > zero(), dy, zero()); });
-		case kGt: return apply(dst, a, b, n, [](vf x, vf y) { return truth(x > y); });
-		case kGe: return apply(dst, a, b, n, [](vf x, vf y) { return truth(x >= y); });
-		case kEq: return apply(dst, a, b, n, [](vf x, vf y) { return truth(x == y); });
-		case kSelect: return apply(dst, old, a, b, n, [](vf c, vf x, vf y) { return select(c != zero(), x, y); });
-		case kSquare: return apply(dst, a, n, [](vf x) { return x * x; });
-		case kSign: return apply(dst, a, n, [](vf x) { return sign_of(x); });
-		case kPow: return apply(dst, a, b, n, [](vf x, vf y) { return vpow(x, y); });
-		case kFloor: return apply(dst, a, n, [](vf x) { return vfloor(x); });
-		case kFma: return apply(dst, old, a, b, n, [](vf c, vf x, vf y) { return fma(x, y, c); });
 	}
 }
 
@@ -369,24 +280,25 @@ private:
 	void step(int k) {
 		const Instruction& i = p_.code[k];
 		if (constant(k)) return;
-		float* dst = own(i.dst);
+		Target dst{own(i.dst), false};
 		for (int j = 0; j < p_.outputs; j++)
-			if (p_.directOutput[j] == k) dst = p_.operands[p_.inputs + j].as<float>() + offset(p_.inputs + j);
+			if (p_.directOutput[j] == k) dst = {p_.operands[p_.inputs + j].as<float>() + offset(p_.inputs + j), p_.streams[j]};
 		if (i.op == kImm) {
 			const float value = (float)immediates_[i.a];
-			for (int64_t e = 0; e < n_; e++) dst[e] = value;
+			for (int64_t e = 0; e < n_; e++) dst.data[e] = value;
 		} else {
 			const float* old = reads_dst(i.op) ? ready(i.dst) : nullptr;
 			const float* a = ready(i.a);
 			const float* b = reads_b(i.op) ? ready(i.b) : nullptr;
 			execute(i.op, dst, old, a, b, n_);
 		}
-		at_[i.dst] = dst;
+		at_[i.dst] = dst.data;
 	}
 
 	void write(int j) {
 		const int operand = p_.inputs + j;
 		const float* from = at_[p_.outRegister[j]];
+		if (p_.streams[j]) return stream_run(p_.operands[operand].as<float>() + offset(operand), from, n_);
 		with_storage(p_.operands[operand].dtype, [&]<class Y>(Y) {
 			auto* data = p_.operands[operand].as<typename Y::Element>();
 			runs(operand, [&](int64_t to, int64_t stride, int64_t first, int64_t n) { convert_run<F32, Y>(from + first, 1, data + to, stride, n); });
@@ -413,6 +325,7 @@ void pointwise(const KernelArgs& args, ThreadTeam& team) {
 		auto* memory = static_cast<float*>(team.scratch(thread, plan.registers * plan.capacity * (int64_t)sizeof(float)));
 		Machine machine(plan, args.floats, memory);
 		for (int64_t block = begin; block < end; block++) machine.run(block);
+		if (work >= kSerialWork) finish_stream();
 	});
 }
 

@@ -3,9 +3,12 @@
 // An element depends on its row's key and its position alone. For normals the angle is taken off in integers (the quadrant is u1's top
 // bits) and ln(v) near v = 1 comes from 1 − v = ~u0·2⁻³², exact, so that both agree with the float64 formula to 1e-6 in f32 arithmetic.
 #include "../vector_math.h"
-#include "convert.h"
 #include "strided.h"
 #include "table.h"
+#include "transpose.h"
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace dreamdist::cpu::DD_ISA {
 
@@ -20,6 +23,10 @@ inline vu64 multiply_even(vu64 a, vu64 b) {
 	return (vu64)_mm512_mul_epu32((__m512i)a, (__m512i)b);
 #elif defined(__AVX2__)
 	return (vu64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+	return (vu64)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#elif defined(__aarch64__)
+	return (vu64)vmull_u32(vmovn_u64((uint64x2_t)a), vmovn_u64((uint64x2_t)b));
 #else
 	return (a & 0xffffffffu) * (b & 0xffffffffu);
 #endif
@@ -73,13 +80,10 @@ inline void turn(vu u, vf& sine, vf& cosine) {
 // kLanes blocks from block number j on, as they are stored: out[4·lane + word].
 void generate(const int32_t* key, int64_t j, int64_t kind, uint32_t* out) {
 	Words counter;
-	uint32_t lowWords[kLanes], highWords[kLanes];
-	for (int lane = 0; lane < kLanes; lane++) {
-		lowWords[lane] = (uint32_t)(uint64_t)(j + lane);
-		highWords[lane] = (uint32_t)((uint64_t)(j + lane) >> 32);
-	}
-	std::memcpy(&counter.word[0], lowWords, sizeof lowWords);
-	std::memcpy(&counter.word[1], highWords, sizeof highWords);
+	vu lane;
+	for (int i = 0; i < kLanes; i++) lane[i] = (uint32_t)i;
+	counter.word[0] = lane + (uint32_t)(uint64_t)j;
+	counter.word[1] = (uint32_t)((uint64_t)j >> 32) - (vu)(counter.word[0] < lane);  // the carry
 	counter.word[2] = vu{} + (uint32_t)key[2];
 	counter.word[3] = vu{} + (uint32_t)key[3];
 	Words words = philox(counter, (uint32_t)key[0], (uint32_t)key[1]);
@@ -94,10 +98,13 @@ void generate(const int32_t* key, int64_t j, int64_t kind, uint32_t* out) {
 	} else if (kind == kUniform) {
 		for (vu& word : words.word) word = (vu)(to_float((vi)(word >> 8)) * set1(0x1p-24f));
 	}
-	uint32_t lanes[4][kLanes];
-	std::memcpy(lanes, words.word, sizeof lanes);
-	for (int lane = 0; lane < kLanes; lane++)
-		for (int w = 0; w < 4; w++) out[4 * lane + w] = lanes[w][lane];
+	// The words of a block lie next to each other.
+	for (int lane = 0; lane < kLanes; lane += 4) {
+		Words4 rows[4];
+		for (int w = 0; w < 4; w++) std::memcpy(&rows[w], reinterpret_cast<const char*>(&words.word[w]) + 4 * lane, 16);
+		transpose_registers(rows);
+		std::memcpy(out + 4 * lane, rows, sizeof rows);
+	}
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 // reduce: y = scale · op over the reduced dimensions.
 //
-// Two walks. Rows: the reduced space of one output is read in runs, four vector accumulators per kChunk elements. Columns: neighbouring
+// Three walks. Rows: the reduced space of one output is read in runs, four vector accumulators per kChunk elements. Columns: neighbouring
 // outputs are neighbours in x (bias gradients, [rows, C] → [C]), so whole rows are added into a row of accumulators, eight at a time.
-// Either way f32 carries at most a short chain, and float64 the sum of chains: the error does not grow with the count. Where there are
-// too few outputs to keep every thread busy the reduced space is cut into pieces, combined in order afterwards.
+// Short: few elements for each of many outputs, gathered so that a register holds one of each output.
+//
+// In each, f32 carries at most a short chain and float64 the sum of chains: the error does not grow with the count. Where there are too
+// few outputs to keep every thread busy the reduced space is cut into pieces, combined in order afterwards.
 #include <cstddef>
 
 #include "convert.h"
@@ -18,6 +20,7 @@ enum ReduceOp : int64_t { kSum = 0, kMax = 1, kSumSquares = 2, kMin = 3, kSumAbs
 constexpr int64_t kChunk = 1024;       // elements per float64 addition in a row
 constexpr int64_t kColumns = 1024;     // columns accumulated together: 4 KB of f32, 8 KB of float64
 constexpr int64_t kFlushRows = 256;    // rows between float64 additions of a column: chains of 32 sums of 8
+constexpr int64_t kShort = 128;        // elements that are gathered rather than walked
 constexpr int64_t kPieceWork = 16384;  // a piece of a cut reduction has at least this many elements
 
 struct Sum {
@@ -51,7 +54,7 @@ struct ReducePlan {
 	int64_t keptShape[kMaxRank], reducedShape[kMaxRank];
 	int64_t keptStrides[1][kMaxRank], reducedStrides[1][kMaxRank];
 	int64_t outputs, count;  // elements of y; elements reduced into each
-	bool columns;
+	bool columns, few;
 	// Columns: the last kept dimension is walked inside a unit, `width` of it at a time; `fold` rows count as one wider row.
 	int64_t fold, width, strips;
 	int64_t units, pieces, pieceCount;  // pieceCount: reduced elements (columns: rows of the reduced space) of a piece
@@ -84,6 +87,8 @@ ReducePlan make_plan(const KernelArgs& args, int threads) {
 	const int64_t inner = p.kept > 0 ? p.keptShape[p.kept - 1] : 1;
 	const bool rowsContiguous = p.reduced > 0 && p.reducedStrides[0][p.reduced - 1] == 1;
 	p.columns = p.kept > 0 && p.keptStrides[0][p.kept - 1] == 1 && !rowsContiguous && p.reduced > 0;
+	const bool shortRow = rowsContiguous && p.reduced == 1 && p.count >= 48;  // long enough for registers along the row
+	p.few = p.count > 0 && p.count <= kShort && p.outputs >= kLanes && (p.columns ? inner < kLanes : !shortRow);
 	p.fold = 1;
 	p.width = inner;
 	p.strips = 1;
@@ -100,7 +105,7 @@ ReducePlan make_plan(const KernelArgs& args, int threads) {
 		pieceSteps = max64(kFlushRows, kPieceWork / p.width);
 	}
 	p.pieces = 1;
-	if (threads > 1 && p.outputs > 0 && p.units < 4 * threads && p.outputs * p.count > 2 * kPieceWork)
+	if (threads > 1 && !p.few && p.outputs > 0 && p.units < 4 * threads && p.outputs * p.count > 2 * kPieceWork)
 		p.pieces = max64(1, min64(div_up(4 * threads, p.units), steps / pieceSteps));
 	p.pieceCount = div_up(max64(steps, 1), p.pieces);
 	if (p.columns && p.fold > 1) p.pieceCount = div_up(p.pieceCount, p.fold) * p.fold;
@@ -256,6 +261,29 @@ void reduce_columns(const ReducePlan& p, const typename X::Element* x, int64_t w
 	if (pending > 0) flush(1);
 }
 
+// Outputs [begin, end), each of at most kShort elements.
+template <class Op, class X>
+void reduce_few(const ReducePlan& p, const typename X::Element* x, float* y, double scale, int64_t begin, int64_t end) {
+	int64_t offsets[kShort];
+	Odometer<1> element(p.reduced, p.reducedShape, p.reducedStrides, 0);
+	for (int64_t k = 0; k < p.count; k++, element.next()) offsets[k] = element.offset[0];
+	alignas(64) float gathered[kShort * kLanes];
+	alignas(64) float acc[kLanes];
+	Odometer<1> output(p.kept, p.keptShape, p.keptStrides, begin);
+	for (int64_t first = begin; first < end; first += kLanes) {
+		const int64_t lanes = min64(kLanes, end - first);
+		for (int64_t lane = 0; lane < kLanes; lane++) {
+			const auto* from = x + output.offset[0];
+			for (int64_t k = 0; k < p.count; k++) gathered[k * kLanes + lane] = X::get(from[offsets[k]]);
+			if (lane < lanes - 1) output.next();  // lanes beyond the end repeat the last output
+		}
+		output.next();
+		store(acc, set1((float)Op::kStart));
+		accumulate_rows<Op, F32>(acc, gathered, kLanes, p.count, kLanes);
+		for (int64_t lane = 0; lane < lanes; lane++) y[first + lane] = (float)(scale * acc[lane]);
+	}
+}
+
 template <class Op, class X>
 void run_reduce(const ReducePlan& p, const typename X::Element* x, float* y, double scale, double* partials, ThreadTeam& team) {
 	const int64_t tasks = p.units * p.pieces, steps = p.count;
@@ -264,6 +292,11 @@ void run_reduce(const ReducePlan& p, const typename X::Element* x, float* y, dou
 		return;
 	}
 	const bool small = p.outputs * p.count < kSerialWork;
+	if (p.few) {
+		team.parallel_for(p.outputs, small ? p.outputs : 16 * kLanes,
+						  [&](int64_t begin, int64_t end, int) { reduce_few<Op, X>(p, x, y, scale, begin, end); });
+		return;
+	}
 	const int64_t inner = p.kept > 0 ? p.keptShape[p.kept - 1] : 1;
 	team.parallel_for(tasks, small ? tasks : 1, [&](int64_t first, int64_t last, int) {
 		double columns[kColumns];
