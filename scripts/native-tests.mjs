@@ -4,6 +4,7 @@
 //   node scripts/native-tests.mjs --arch aarch64               cross-compiled, under qemu-user
 // Other arguments go to the CPU's test program alone (--filter NAME, --isa NAME, --threads N, --list). The last line is the total.
 import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -45,6 +46,15 @@ function takeOption(args, name) {
 	const [, value] = args.splice(index, 2);
 	if (value === undefined) stop(`${name} needs a value.`, 2);
 	return value;
+}
+
+/** What --quick compiles under a sanitizer. */
+function quickInstructionSets() {
+	if (process.arch !== "x64") return [];
+	const flags = existsSync("/proc/cpuinfo") ? readFileSync("/proc/cpuinfo", "utf8") : "";
+	const has = (...names) => names.every((name) => new RegExp(`^flags.*\\b${name}\\b`, "m").test(flags));
+	if (has("avx512f", "avx512bw", "avx512dq", "avx512vl")) return ["generic", "avx512"];
+	return has("avx2", "fma", "f16c") ? ["generic", "avx2"] : ["generic"];
 }
 
 /** The build of one variant: its folder, CMake's settings, and what the test program is run with. */
@@ -97,6 +107,7 @@ const defines = {
 	CMAKE_BUILD_TYPE: "Release",
 	DD_CUDA: "OFF",
 	DD_EMULATED: variant.emulated ? "ON" : "OFF",
+	DD_ONLY_ISAS: sanitizers !== undefined && args.includes("--quick") ? quickInstructionSets().join(";") : "",
 	...variant.defines,
 };
 const generator = which("ninja") ? ["-G", "Ninja"] : [];
