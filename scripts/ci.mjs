@@ -9,24 +9,39 @@ import { addCounts, CANNOT_RUN, countLine, parseCounts } from "./counts.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const MINUTE = 60_000;
 
+// Logs are often cut in the middle: what went wrong is said again at the end, this many lines of each failed step.
+const REPEATED_LINES = 40;
+const failures = [];
+
 /** Runs a program, passing on what it prints, and returns its exit code and output. It is ended after `limit` ms. */
 async function run(command, args, { env = {}, limit }) {
 	const child = spawn(command, args, {
 		cwd: root,
 		env: { ...process.env, ...env },
-		stdio: ["ignore", "pipe", "inherit"],
+		stdio: ["ignore", "pipe", "pipe"],
 		timeout: limit,
 		shell: process.platform === "win32",
 	});
 	let output = "";
-	child.stdout.setEncoding("utf8").on("data", (text) => {
-		process.stdout.write(text);
-		output += text;
-	});
-	return new Promise((resolve) => {
+	for (const [from, to] of [
+		[child.stdout, process.stdout],
+		[child.stderr, process.stderr],
+	]) {
+		from.setEncoding("utf8").on("data", (text) => {
+			to.write(text);
+			output += text;
+		});
+	}
+	const result = await new Promise((resolve) => {
 		child.once("error", (error) => resolve({ code: 1, output: error.message }));
-		child.once("close", (code) => resolve({ code: code ?? 1, output }));
+		child.once("close", (code, signal) => {
+			resolve({ code: code ?? 1, output: signal ? `${output}\nEnded by ${signal}.` : output });
+		});
 	});
+	if (result.code !== 0 && result.code !== CANNOT_RUN) {
+		failures.push(result.output.trimEnd().split("\n").slice(-REPEATED_LINES).join("\n"));
+	}
+	return result;
 }
 
 /** A step that counts its own tests on its last line. One that fails without saying so counts as a failure. */
@@ -90,5 +105,6 @@ for (const [name, step] of Object.entries(STEPS)) {
 	summary.push(`${name}: ${countLine(counts)} (${Math.round((Date.now() - start) / 1000)} s)`);
 	total = addCounts(total, counts);
 }
+for (const text of failures) console.log(`\n=== The end of a failed step, again\n${text}`);
 console.log(`\n${summary.join("\n")}\n${countLine(total)}`);
 process.exitCode = total.failed === 0 ? 0 : 1;

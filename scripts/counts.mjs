@@ -16,12 +16,12 @@ export function addCounts(...counts) {
 	return total;
 }
 
-/** The counts that CountReporter left in a file; zeros where it left none. */
-export function readCounts(file) {
+/** The counts and the lines on failures that CountReporter left in a file; zeros where it left none. */
+export function readReport(file) {
 	try {
 		return JSON.parse(readFileSync(file, "utf8"));
 	} catch {
-		return { passed: 0, failed: 0, skipped: 0 };
+		return { counts: { passed: 0, failed: 0, skipped: 0 }, failures: [] };
 	}
 }
 

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { addCounts, countLine, readCounts } from "./counts.mjs";
+import { addCounts, countLine, readReport } from "./counts.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const scratch = mkdtempSync(join(tmpdir(), "dreamdist-test-"));
@@ -24,10 +24,11 @@ const typesPass = run("typescript/bin/tsc", ["-p", "tsconfig.json"]);
 console.log(typesPass ? "Types: no errors." : "Types: errors above.");
 const types = { passed: typesPass ? 1 : 0, failed: typesPass ? 0 : 1, skipped: 0 };
 const testsPass = run("vitest/vitest.mjs", ["run", ...process.argv.slice(2)]);
-const tests = readCounts(countsFile);
+const { counts: tests, failures } = readReport(countsFile);
 rmSync(scratch, { recursive: true, force: true });
 // A run that failed outside any test (it crashed, or found no test) is a failure too.
 if (!testsPass && tests.failed === 0) tests.failed = 1;
 const total = addCounts(types, tests);
+for (const failure of failures) console.log(`Failed: ${failure}`);
 console.log(countLine(total));
 process.exitCode = total.failed === 0 ? 0 : 1;

@@ -1,6 +1,6 @@
 // What the last line of a test run says, and the exit code beside it.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -59,12 +59,15 @@ describe("the count reporter", () => {
 		expect({ status, lastLine }).toEqual({ status: 1, lastLine: "1 passed, 3 failed, 1 skipped" });
 	});
 
-	it("leaves the counts in a file for a caller that has more to add", () => {
+	it("leaves the counts and what failed in a file for a caller that has more to add", () => {
 		const file = join(folder, "counts.json");
-		const { status, stdout } = runVitest({ "a.test.ts": 'it("a", () => {});' }, { DD_TEST_COUNTS: file });
-		expect(status).toBe(0);
+		const source = 'it("a", () => {}); it("b", () => { throw new Error("two is not one\\nand more"); });';
+		const { status, stdout } = runVitest({ "a.test.ts": source }, { DD_TEST_COUNTS: file });
+		expect(status).toBe(1);
 		expect(stdout).not.toContain("passed, ");
-		expect(existsSync(file) && JSON.parse(readFileSync(file, "utf8"))).toEqual({ passed: 1, failed: 0, skipped: 0 });
+		const report = JSON.parse(readFileSync(file, "utf8"));
+		expect(report.counts).toEqual({ passed: 1, failed: 1, skipped: 0 });
+		expect(report.failures).toEqual([expect.stringMatching(/a\.test\.ts > b: two is not one$/)]);
 	});
 });
 

@@ -67,7 +67,7 @@ describe("the demo", () => {
 	});
 
 	it("says why a device is not there", async () => {
-		await expect(runDemo(settings({ device: "cuda" }))).rejects.toThrow(/"cuda" is not available/);
+		await expect(runDemo(settings({ device: "cuda" }))).rejects.toThrow(/"cuda:0" is not available/);
 	});
 });
 
