@@ -1,8 +1,12 @@
 // @dreamdist/models: Stable Diffusion's networks, tokenizers and checkpoint loading.
+export * from "./augment/index.js";
+export { FID_PREPROCESSINGS, type FidPreprocessing, fidPixels } from "./encoders/fid-pixels.js";
+export { type LoadedEncoder, loadEncoder } from "./encoders/load-encoder.js";
 export * from "./hub/index.js";
 export { INIT_CONFIGS, type InitEvent, type InitModelOptions, initModel } from "./init/init-model.js";
 export { AUTOENCODER, type Component, type ComponentKind, TEXT_ENCODER, UNET } from "./loading/components.js";
 export type { DefaultConfigName } from "./loading/default-configs.js";
+export { CLASSIFIER, CLIP, DINO, DINOV2, INCEPTION, LPIPS } from "./loading/encoder-kinds.js";
 export type { ModelFiles, OpenModelOptions } from "./loading/model-files.js";
 export * from "./networks/index.js";
 export { type LoadEvent, type LoadPipelineOptions, loadPipeline, openModel } from "./pipeline/load-pipeline.js";

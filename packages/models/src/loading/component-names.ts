@@ -48,7 +48,7 @@ export function splitAttentionInput(tensors: Tensors): Map<string, FrozenTensor>
 }
 
 /** Rows [start, start + count) of a tensor's first axis. */
-function rowsOf(tensor: FrozenTensor, start: number, count: number): FrozenTensor {
+export function rowsOf(tensor: FrozenTensor, start: number, count: number): FrozenTensor {
 	const { name, dtype, source } = tensor;
 	const shape = [count, ...tensor.shape.slice(1)];
 	const row = tensor.bytes / tensor.shape[0]!;

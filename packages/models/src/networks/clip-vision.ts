@@ -2,6 +2,7 @@
 import {
 	add,
 	broadcastTo,
+	cast,
 	concat,
 	conv2d,
 	reshape,
@@ -38,12 +39,12 @@ export function clipVisionModel(weights: Weights, config: ClipVisionConfig, pict
 	const embeddings = vision.scope("embeddings");
 	const patchWeight = embeddings.get("patch_embedding.weight", [hiddenSize, 3, patchSize, patchSize]);
 	const embedded = weights.graph.named(embeddings.path, () => conv2d(pictures, patchWeight, { stride: patchSize }));
-	const start = reshape(embeddings.get("class_embedding", [hiddenSize]), [1, 1, hiddenSize]);
+	const start = cast(reshape(embeddings.get("class_embedding", [hiddenSize]), [1, 1, hiddenSize]), embedded.dtype);
 	const tokens = concat(
 		[broadcastTo(start, [batch, 1, hiddenSize]), reshape(embedded, [batch, patches, hiddenSize])],
 		1,
 	);
-	let x = add(tokens, embeddings.get("position_embedding.weight", [1 + patches, hiddenSize]));
+	let x = add(tokens, cast(embeddings.get("position_embedding.weight", [1 + patches, hiddenSize]), tokens.dtype));
 	// The checkpoints' own spelling.
 	x = layerNormLayer(vision.scope("pre_layrnorm"), x, layerNormEps);
 	for (let i = 0; i < layers; i++) x = clipLayer(vision.scope(`encoder.layers.${i}`), config, x, { causal: false });

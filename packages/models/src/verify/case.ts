@@ -1,17 +1,24 @@
 // One case of a reference set, as the code that checks its kind sees it.
+import { resolve } from "node:path";
 import {
+	accountForWeights,
 	type Device,
 	FormatError,
 	type Graph,
 	type HostArray,
+	type ImageU8,
 	type InputData,
 	type SafetensorsFile,
 	type Value,
 } from "@dreamdist/core";
+import { z } from "zod";
 import type { Component, ComponentKind } from "../loading/components.js";
+import { readJsonFile } from "../loading/json-file.js";
 import type { ModelFiles } from "../loading/model-files.js";
 import { formulaWeights, hashedWeights } from "../weights/formula.js";
 import { type Comparison, relativeError } from "./report.js";
+
+const tensorList = z.array(z.tuple([z.string(), z.array(z.int().min(0))]));
 
 /** Runs programs on the device under test, and counts. */
 export class VerifyRunner {
@@ -62,6 +69,8 @@ export class VerifyCase {
 		readonly attributes: Readonly<Record<string, unknown>>,
 		readonly runner: VerifyRunner,
 		private readonly openModel: () => Promise<ModelFiles>,
+		/** The set's, which paths in its cases are relative to. */
+		private readonly folder: string,
 		private readonly tensors: SafetensorsFile | null,
 	) {}
 
@@ -70,13 +79,38 @@ export class VerifyCase {
 		return this.openModel();
 	}
 
-	/** One network: of that model, or made of the case's `config` and weights by formula. */
-	async component<Config>(kind: ComponentKind<Config>): Promise<Component<Config>> {
-		const { weights, config: json, salt } = this.attributes;
+	/**
+	 * One network: of that model, or made of the case's `config` and weights by formula.
+	 *
+	 * @param given what the case says of the network elsewhere than in a `config`
+	 */
+	async component<Config>(kind: ComponentKind<Config>, given: object = {}): Promise<Component<Config>> {
+		const { weights, config: json, salt, weight_tensors } = this.attributes;
 		if (weights !== "formula") return (await this.model()).load(kind);
-		const config = kind.readConfig(json ?? {}, "config");
-		const shapes = kind.declare(config);
-		return { config, weights: salt === undefined ? formulaWeights(shapes) : hashedWeights(shapes, Number(salt)) };
+		const config = kind.readConfig({ ...(json as object | undefined), ...given }, "config");
+		const declared = kind.declare(config);
+		const shapes = weight_tensors === undefined ? declared : await this.listedTensors(weight_tensors);
+		const made = salt === undefined ? formulaWeights(shapes) : hashedWeights(shapes, Number(salt));
+		accountForWeights(declared, made.tensors, "weight_tensors");
+		return { config, weights: made };
+	}
+
+	/** Names and shapes of weights by formula: pairs, or the name of a file of the set that holds them. */
+	private async listedTensors(listed: unknown): Promise<Map<string, readonly number[]>> {
+		const json = typeof listed === "string" ? await readJsonFile(resolve(this.folder, listed)) : listed;
+		const parsed = z.union([tensorList, z.looseObject({ tensors: tensorList })]).safeParse(json);
+		if (!parsed.success)
+			throw new FormatError("BAD_CASE", this.file, `"weight_tensors" is no list of names with their shapes`);
+		return new Map(Array.isArray(parsed.data) ? parsed.data : parsed.data.tensors);
+	}
+
+	/** A picture, bytes [height, width, 3]. */
+	async picture(name: string): Promise<ImageU8> {
+		const { data, shape } = await this.input(name);
+		const [height, width, channels] = shape as [number, number, number];
+		if (shape.length !== 3 || channels !== 3)
+			throw new FormatError("BAD_CASE", this.file, `"${name}" is no picture [height, width, 3]`);
+		return { width, height, channels, data: Uint8Array.from(data) };
 	}
 
 	has(name: string): boolean {

@@ -45,7 +45,11 @@ export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<num
 /** A case's result from its comparisons. */
 export function judge(name: string, kind: string, comparisons: readonly Comparison[]): CaseResult {
 	if (comparisons.length === 0) return failure(name, kind, "nothing was compared");
-	const over = ({ error, bound }: Comparison) => (Number.isFinite(error) ? error / bound : Number.POSITIVE_INFINITY);
+	const over = ({ error, bound }: Comparison) => {
+		if (!Number.isFinite(error)) return Number.POSITIVE_INFINITY;
+		// Where all must be exact the bound is 0, and 0 / 0 would compare with nothing.
+		return error === 0 ? 0 : error / bound;
+	};
 	const worst = comparisons.reduce((a, b) => (over(b) > over(a) ? b : a));
 	const { what, error, bound, detail } = worst;
 	if (!Number.isFinite(error)) return { ...failure(name, kind, `${what} is not finite`), bound };

@@ -6,16 +6,23 @@ import { readJsonFile } from "../loading/json-file.js";
 import type { ModelFiles } from "../loading/model-files.js";
 import { openModel } from "../pipeline/load-pipeline.js";
 import { type CaseKind, VerifyCase, VerifyRunner } from "./case.js";
+import { autoAugmentCase } from "./kinds/auto-augment.js";
 import { autoencoderCase } from "./kinds/autoencoder.js";
+import { clipVisionCase } from "./kinds/clip-vision.js";
 import { composeCase } from "./kinds/compose.js";
 import { generateCase } from "./kinds/generate.js";
+import { inceptionCase } from "./kinds/inception.js";
+import { lpipsCase } from "./kinds/lpips.js";
 import { noiseScheduleCase } from "./kinds/noise-schedule.js";
 import { promptStepCase } from "./kinds/prompt-step.js";
 import { promptTrainCase } from "./kinds/prompt-train.js";
+import { resizeCase } from "./kinds/resize.js";
+import { resnetCase } from "./kinds/resnet.js";
 import { schedulerCase } from "./kinds/scheduler.js";
 import { textEncoderCase } from "./kinds/text-encoder.js";
 import { tokenizerCase } from "./kinds/tokenizer.js";
 import { unetCase } from "./kinds/unet.js";
+import { dinoCase, dinov2Case } from "./kinds/vision-transformer.js";
 import { type CaseResult, failure, judge, summarise, type VerifyReport } from "./report.js";
 
 /** The kinds of cases that this package can check. */
@@ -30,6 +37,14 @@ export const MODEL_CASE_KINDS: Readonly<Record<string, CaseKind>> = {
 	prompt_train: promptTrainCase,
 	generate: generateCase,
 	compose: composeCase,
+	clip_vision: clipVisionCase,
+	dino_vit: dinoCase,
+	dinov2: dinov2Case,
+	inception: inceptionCase,
+	lpips: lpipsCase,
+	resnet50: resnetCase,
+	autoaugment: autoAugmentCase,
+	resize: resizeCase,
 };
 
 export interface VerifyOptions {
@@ -74,7 +89,7 @@ export async function verifySet(folder: string, options: VerifyOptions): Promise
 				if (model === undefined) throw new FormatError("BAD_SET", path, "neither the case nor its set names a model");
 				return models.open(resolve(folder, model));
 			};
-			const result = await verifyCase(one, resolve(folder, one.file), kinds[one.kind], runner, openModelOf);
+			const result = await verifyCase(one, resolve(folder, one.file), kinds[one.kind], runner, openModelOf, folder);
 			signal?.throwIfAborted();
 			results.push(result);
 			onCase?.(result);
@@ -91,13 +106,14 @@ async function verifyCase(
 	kind: CaseKind | undefined,
 	runner: VerifyRunner,
 	openModelOf: () => Promise<ModelFiles>,
+	folder: string,
 ): Promise<CaseResult> {
 	const { name, kind: kindName } = attributes;
 	if (!kind) return failure(name, kindName, `cases of the kind "${kindName}" are not known`);
 	try {
 		const tensors = file.endsWith(".safetensors") ? await openSafetensors(file) : null;
 		try {
-			const one = new VerifyCase(file, attributes, runner, openModelOf, tensors);
+			const one = new VerifyCase(file, attributes, runner, openModelOf, folder, tensors);
 			await kind(one);
 			one.requireAllUsed();
 			return judge(name, kindName, one.comparisons);

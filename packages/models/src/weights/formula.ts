@@ -10,7 +10,8 @@ function weightsBy(formula: Formula, shapes: ReadonlyMap<string, Shape>): Weight
 		const shape = shapes.get(name)!;
 		const elements = shape.reduce((a, b) => a * b, 1);
 		const value = formula(name, shape, elements / (shape[0] ?? 1));
-		const data = Float32Array.from({ length: elements }, (_, i) => value(i, n));
+		const data = new Float32Array(elements);
+		for (let i = 0; i < elements; i++) data[i] = value(i, n);
 		tensors.set(name, new FrozenTensor(name, shape, "f32", { data }));
 	});
 	return new WeightSet(tensors, "formula weights");

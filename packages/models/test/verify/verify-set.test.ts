@@ -102,6 +102,17 @@ describe("verifySet", () => {
 		expect(result.message).toContain("output is off by");
 	});
 
+	it("holds what must be exact to every byte", async () => {
+		const image = Uint8Array.from({ length: 27 }, (_, i) => 9 * i);
+		const bytes = (data: Uint8Array): TensorData => ({ dtype: "U8", shape: [3, 3, 3], data });
+		const runs = ["first", "second"].map((output) => ({ output, filter: "bilinear", width: 3, height: 3 }));
+		const right = { image: bytes(image), first: bytes(image) };
+		expect(await verifyOne("resize", { runs: [runs[0]] }, right)).toMatchObject({ pass: true, error: 0, bound: 0 });
+		// The first comparison is exact; the second is one off in one byte.
+		const wrong = bytes(image.map((byte, i) => (i === 4 ? byte + 1 : byte)));
+		expect(await verifyOne("resize", { runs }, { ...right, second: wrong })).toMatchObject({ pass: false });
+	});
+
 	it("makes weights by formula from the case's configuration", async () => {
 		const config = {
 			hidden_size: 8,
