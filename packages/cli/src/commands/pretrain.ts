@@ -11,6 +11,7 @@ interface PretrainArguments {
 	stage: StageName;
 	out: string;
 	resume: boolean;
+	changeSettings: boolean;
 	steps?: number;
 	from?: string;
 	drawingThreads: number;
@@ -81,6 +82,7 @@ async function run(context: CommandContext): Promise<number> {
 			out,
 			device,
 			resume: options.resume,
+			changeSettings: options.changeSettings,
 			signal,
 			drawingThreads: options.drawingThreads,
 			...(options.steps !== undefined && { until: options.steps }),
@@ -123,6 +125,7 @@ const pretrain: CommandModule = {
 			.addOption(new Option("--stage <name>", "what to train").choices(NAMES).makeOptionMandatory())
 			.requiredOption("--out <folder>", "model folder to fill; the run is kept in its training/<stage>")
 			.option("--resume", "go on from the last checkpoint, if there is one", false)
+			.option("--change-settings", "resume although the recipe's settings of the stage have changed since", false)
 			.option("--steps <n>", "stop after this step of the recipe's, to be resumed later", parseCount)
 			.option("--from <model>", "start from this model folder's weights, with fresh moments")
 			.option("--drawing-threads <n>", "threads that draw the pictures", parseThreads, 1);

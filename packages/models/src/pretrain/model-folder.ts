@@ -45,6 +45,11 @@ export async function writeComponent(
 /** Writes what makes a pipeline of the networks. */
 export async function writeModelIndex(folder: string, recipe: Recipe): Promise<void> {
 	const { scheduler } = recipe.networks;
+	const { guidance, sampleSteps } = recipe.stages.unet;
+	await writeJson(join(folder, "generation_config.json"), {
+		guidance_scale: guidance,
+		num_inference_steps: sampleSteps,
+	});
 	await writeJson(join(folder, "scheduler", "scheduler_config.json"), { ...scheduler, _diffusers_version: DIFFUSERS });
 	await writeJson(join(folder, "model_index.json"), {
 		_class_name: "StableDiffusionPipeline",

@@ -30,6 +30,8 @@ export interface PretrainOptions {
 	readonly device: Device;
 	/** Go on from the last checkpoint, if there is one. Default false: a folder with a run is refused. */
 	readonly resume?: boolean;
+	/** Go on although the recipe's settings of the stage are not those that the run went by so far. Networks and seed stay. Default false. */
+	readonly changeSettings?: boolean;
 	/** Stop after this step of the recipe's; with a checkpoint, so that it can be resumed. */
 	readonly until?: number;
 	/** A model folder whose weights to start from, with fresh moments, instead of random ones. */
@@ -87,10 +89,11 @@ async function openStage(name: StageName, context: StageContext): Promise<Stage>
 
 /** Learning rate of a step, counted from 1. */
 export function pretrainLearningRate(settings: TrainingSettings, step: number): number {
-	const { learningRate, warmupSteps, schedule, finalShare, steps } = settings;
+	const { learningRate, warmupSteps, schedule, decaySteps, finalShare, steps } = settings;
 	if (step <= warmupSteps) return (learningRate * step) / warmupSteps;
 	if (schedule === "constant") return learningRate;
-	const done = Math.min(1, (step - warmupSteps) / Math.max(1, steps - warmupSteps));
+	const from = Math.max(warmupSteps, steps - (decaySteps ?? steps));
+	const done = Math.min(1, Math.max(0, step - from) / Math.max(1, steps - from));
 	const left = schedule === "linear" ? 1 - done : (1 + Math.cos(Math.PI * done)) / 2;
 	return learningRate * (finalShare + (1 - finalShare) * left);
 }
@@ -107,8 +110,8 @@ export function pretrainLearningRate(settings: TrainingSettings, step: number): 
  * @throws FormatError, FileError or PretrainFolderError in one sentence; DreamdistError `DIVERGED` when the loss is not finite
  */
 export async function* pretrain(options: PretrainOptions): AsyncGenerator<PretrainStep, void, undefined> {
-	const { recipe, stage: name, out, device, signal, resume = false } = options;
-	const files = await RunFiles.open(out, name, recipe, { resume, device: device.toString() });
+	const { recipe, stage: name, out, device, signal, resume = false, changeSettings = false } = options;
+	const files = await RunFiles.open(out, name, recipe, { resume, changeSettings, device: device.toString() });
 	let run: Run | null = null;
 	try {
 		run = await Run.open(options, files);

@@ -24,8 +24,13 @@ const training = {
 	batch: count,
 	learningRate: z.number().positive(),
 	warmupSteps: z.int().min(0).default(0),
-	/** How the learning rate goes on after that; the steps at its end are those of the recipe. */
+	/** How the learning rate goes down after that; the steps at its end are those of the recipe. */
 	schedule: z.enum(["constant", "linear", "cosine"]).default("cosine"),
+	/**
+	 * It stays up until so many steps before the end; null: it goes down from the warm-up on. Where the end of such a run is moved, the steps before both descents
+	 * are the same ones.
+	 */
+	decaySteps: z.int().min(1).nullable().default(null),
 	/** Share of the learning rate that is left at the end. */
 	finalShare: z.number().min(0).max(1).default(0.05),
 	beta1: z.number().min(0).lt(1).default(0.9),

@@ -1,6 +1,7 @@
 // The files of a stage's run: what it was started with, its figures, its checkpoints.
 import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { DreamdistError, fileError, lockRun, writeFileAtomic } from "@dreamdist/core";
 import { z } from "zod";
 import { readJsonFile } from "../loading/json-file.js";
@@ -24,18 +25,36 @@ const FREE: ReadonlySet<keyof TrainingSettings> = new Set([
 /** The same, of a stage's own. */
 const FREE_EXTRAS: ReadonlySet<string> = new Set(["guidance", "sampleSteps"]);
 
+/** Networks that a stage trains or reads. */
+const NETWORKS: Readonly<Record<StageName, readonly (keyof Recipe["networks"])[]>> = {
+	classifier: ["classifier"],
+	vae: ["vae"],
+	clip: ["text_encoder", "image_encoder"],
+	unet: ["vae", "text_encoder", "unet", "scheduler"],
+};
+
+const decisiveSchema = z.object({
+	seed: z.number(),
+	tokenizer: z.unknown(),
+	networks: z.record(z.string(), z.unknown()),
+	settings: z.record(z.string(), z.unknown()),
+});
+/** What decides the weights of a stage. */
+type Decisive = z.infer<typeof decisiveSchema>;
+
 const record = z.object({
 	format: z.literal("dreamdist.pretrain"),
 	version: z.literal(1),
 	stage: z.string(),
-	/** What decides the weights. */
-	decisive: z.unknown(),
+	decisive: decisiveSchema,
+	/** Settings that it went by before they were changed, and the last step taken with them. */
+	earlier: z.array(z.object({ until: z.number(), settings: z.record(z.string(), z.unknown()) })).default([]),
 	device: z.string(),
 	created: z.string(),
 });
+type RunRecord = z.infer<typeof record>;
 
-/** What decides the weights of a stage: where it differs, a run cannot go on. */
-function decisive(recipe: Recipe, stage: StageName): unknown {
+function decisive(recipe: Recipe, stage: StageName): Decisive {
 	const settings = Object.entries(recipe.stages[stage]).filter(
 		([key]) => !FREE.has(key as keyof TrainingSettings) && !FREE_EXTRAS.has(key),
 	);
@@ -43,10 +62,30 @@ function decisive(recipe: Recipe, stage: StageName): unknown {
 		JSON.stringify({
 			seed: recipe.seed,
 			tokenizer: stage === "clip" || stage === "unet" ? recipe.tokenizer : null,
-			networks: recipe.networks,
+			networks: Object.fromEntries(NETWORKS[stage].map((name) => [name, recipe.networks[name]])),
 			settings: Object.fromEntries(settings),
 		}),
 	);
+}
+
+/** What a run goes on with: its record as it was, or with the recipe's new settings. */
+function resumed(folder: string, before: unknown, now: Decisive, step: number, changeSettings: boolean): RunRecord {
+	const parsed = record.safeParse(before);
+	const refuse = (problem: string) => new PretrainFolderError(`${folder} ${problem}, or choose another folder`);
+	const other = "was started with another recipe, so its checkpoints would not fit; resume with that one";
+	if (!parsed.success) throw refuse(other);
+	const was = parsed.data;
+	for (const key of ["seed", "tokenizer", "networks"] as const)
+		if (!isDeepStrictEqual(was.decisive[key], now[key])) throw refuse(other);
+	const changed = [...new Set([...Object.keys(was.decisive.settings), ...Object.keys(now.settings)])].filter(
+		(key) => !isDeepStrictEqual(was.decisive.settings[key], now.settings[key]),
+	);
+	if (changed.length === 0) return was;
+	if (!changeSettings)
+		throw refuse(
+			`was started with another recipe: it differs in ${changed.join(", ")}; resume with that one, change the settings from here on (--change-settings)`,
+		);
+	return { ...was, decisive: now, earlier: [...was.earlier, { until: step, settings: was.decisive.settings }] };
 }
 
 /** One line of metrics.jsonl or evaluations.jsonl. */
@@ -63,13 +102,14 @@ export class RunFiles {
 	/**
 	 * Makes or opens `training/<stage>` in the model folder and takes its lock.
 	 *
-	 * @throws PretrainFolderError when there is a run already and it is not to be resumed, or the recipe is another
+	 * @throws PretrainFolderError when there is a run already and it is not to be resumed, or the recipe is another: its settings may
+	 * change where `changeSettings` says so, and the record keeps the earlier ones
 	 */
 	static async open(
 		modelFolder: string,
 		stage: StageName,
 		recipe: Recipe,
-		options: { resume: boolean; device: string },
+		options: { resume: boolean; changeSettings: boolean; device: string },
 	): Promise<RunFiles> {
 		const folder = join(modelFolder, "training", stage);
 		try {
@@ -87,24 +127,19 @@ export class RunFiles {
 				);
 			const path = join(folder, "run.json");
 			const now = decisive(recipe, stage);
-			if (startStep > 0) {
-				const before = record.safeParse(await readJsonFile(path));
-				if (!before.success || JSON.stringify(before.data.decisive) !== JSON.stringify(now))
-					throw new PretrainFolderError(
-						`${folder} was started with another recipe, so its checkpoints would not fit; resume with that one, or choose another folder`,
-					);
-			} else {
-				const created = new Date().toISOString();
-				const text = {
-					format: "dreamdist.pretrain",
-					version: 1,
-					stage,
-					decisive: now,
-					device: options.device,
-					created,
-				};
-				await writeFileAtomic(path, `${JSON.stringify(text, null, "\t")}\n`);
-			}
+			const run: RunRecord =
+				startStep > 0
+					? resumed(folder, await readJsonFile(path), now, startStep, options.changeSettings)
+					: {
+							format: "dreamdist.pretrain",
+							version: 1,
+							stage,
+							decisive: now,
+							earlier: [],
+							device: options.device,
+							created: new Date().toISOString(),
+						};
+			await writeFileAtomic(path, `${JSON.stringify(run, null, "\t")}\n`);
 			const files = new RunFiles(folder, startStep, unlock);
 			for (const name of ["metrics.jsonl", "evaluations.jsonl"]) await files.truncate(name);
 			return files;

@@ -146,6 +146,25 @@ describe("refusals", () => {
 		expect(await run("vae", whole, { recipe: more, resume: true })).toHaveLength(0);
 	});
 
+	test("unless its settings are to change; the record keeps the earlier ones", async () => {
+		const out = join(folder, "changed");
+		const first = tinyRecipe({ vae: { steps: 3 } });
+		const longer = tinyRecipe({ vae: { steps: 4, learningRate: 1e-4 } });
+		await run("vae", out, { recipe: first });
+		await expect(run("vae", out, { recipe: longer, resume: true })).rejects.toThrow(
+			"it differs in steps, learningRate; resume with that one, change the settings from here on (--change-settings)",
+		);
+		expect(await run("vae", out, { recipe: longer, resume: true, changeSettings: true })).toHaveLength(1);
+		const { decisive, earlier } = JSON.parse(readFileSync(join(out, "training", "vae", "run.json"), "utf8"));
+		expect(decisive.settings).toMatchObject({ steps: 4, learningRate: 1e-4 });
+		expect(earlier).toMatchObject([{ until: 3, settings: { steps: 3, learningRate: 3e-3 } }]);
+		// Another network is another run, whatever is allowed.
+		const wide = { ...longer, networks: { ...longer.networks, vae: { ...longer.networks.vae, latent_channels: 5 } } };
+		await expect(run("vae", out, { recipe: wide, resume: true, changeSettings: true })).rejects.toThrow(
+			"was started with another recipe",
+		);
+	});
+
 	test("the UNet needs what it is trained on", async () => {
 		await expect(run("unet", join(folder, "empty"))).rejects.toThrow(/text_encoder/);
 	});
@@ -171,4 +190,8 @@ test("the learning rate rises, then falls to its final share", () => {
 	expect(at(32, "cosine")).toBeGreaterThan(at(32, "linear"));
 	expect(at(100, "cosine")).toBeCloseTo(0.1);
 	expect(at(100, "constant")).toBe(1);
+	const late = (step: number) => pretrainLearningRate({ ...settings, schedule: "linear", decaySteps: 20 }, step);
+	expect([late(5), late(11), late(80)]).toEqual([0.5, 1, 1]);
+	expect(late(90)).toBeCloseTo(0.55);
+	expect(late(100)).toBeCloseTo(0.1);
 });
