@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { createImage, writePng, writeSafetensors } from "@dreamdist/core";
+import { createImage, readPngRecipe, writePng, writeSafetensors } from "@dreamdist/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 const repository = fileURLToPath(new URL("..", import.meta.url));
@@ -154,6 +154,25 @@ describe.skipIf(missing !== undefined)("dreamdist train", () => {
 		expect(bad.stderr).toContain('bad.json: there is no setting "promts"; did you mean "prompts"?\n');
 	}, 60_000);
 
+	it("learns from drawn pictures with the embedded model where nothing is named", async () => {
+		const env = { ...process.env, DD_MINI: model };
+		const dd = (...args: string[]) =>
+			spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: "utf8", env });
+		const learned = dd("train", "--set", "breakfast-weather", "--steps", "1", "--size", "64", "--json");
+		expect(learned.stderr).toBe("");
+		expect(JSON.parse(learned.stdout).run).toBe(join(folder, "runs", "breakfast-weather"));
+		const record = JSON.parse(readFileSync(join(folder, "runs", "breakfast-weather", "run.json"), "utf8"));
+		expect(record.model.id).toBe("mini");
+		expect(record.pictures).toHaveLength(8);
+		expect(record.settings).toMatchObject({ prompts: 16, steps: 1, learningRate: 0.01 });
+		const { scene } = (await readPngRecipe(record.pictures[0].path)) as { scene: { subject: string } };
+		expect(scene.subject).toBe("teacup");
+		// A run that goes on keeps its settings, whatever the preset of its model.
+		expect(dd("train", "--resume", "runs/breakfast-weather", "--steps", "2").status).toBe(0);
+		expect(dd("generate", "runs/breakfast-weather", "--steps", "1", "--size", "64", "--out", "cups").status).toBe(0);
+		rmSync(join(folder, "runs"), { recursive: true });
+	}, 60_000);
+
 	it("says in one sentence what is wrong", async () => {
 		const refused = (sentence: RegExp, status: number, ...args: string[]) => {
 			const { status: code, stderr } = run("train", ...args);
@@ -163,7 +182,13 @@ describe.skipIf(missing !== undefined)("dreamdist train", () => {
 		};
 		mkdirSync(join(folder, "empty"));
 		const at = ["--model", model, "--out", "refused", "--size", "64"];
-		refused(/^train needs pictures, a model and a run folder/, 2);
+		refused(/^train needs a run folder for these pictures: --out RUN/, 2, "images", "--model", model);
+		refused(/^there is no reference set "tea"; there are tipsy-robots, /, 2, "--set", "tea");
+		refused(/^--set two-moods and pictures of your own do not go together/, 2, "images", "--set", "two-moods");
+		process.env.DD_MINI = join(folder, "nowhere");
+		refused(/^the embedded model mini has no weights here .*nowhere/, 1);
+		delete process.env.DD_MINI;
+		expect(existsSync(join(folder, "runs"))).toBe(false);
 		refused(/there are no pictures in .*empty/, 1, "empty", ...at);
 		refused(/cannot read .*nowhere: it does not exist/, 1, "nowhere", ...at);
 		refused(/needs 84 positions .*vectors 80.* has 77/, 1, "images", ...at, "--tokens", "80", "--prefix", "a photo");

@@ -67,8 +67,13 @@ export const commandTable: readonly CommandRow[] = [
 	},
 	{
 		name: "demo",
-		summary: "train a small network on the engine (what `npm run demo` shows)",
-		hidden: true,
+		summary: "learn from a reference set with the embedded model and show it all on one page",
 		load: async () => (await import("./commands/demo.js")).default,
+	},
+	{
+		name: "engine-demo",
+		summary: "train a small network on the engine",
+		hidden: true,
+		load: async () => (await import("./commands/engine-demo.js")).default,
 	},
 ];

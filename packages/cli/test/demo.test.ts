@@ -1,21 +1,24 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { readImage } from "@dreamdist/core";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { dirname, join } from "node:path";
+import { openDevice, PromptDistribution, readImage } from "@dreamdist/core";
+import { initModel } from "@dreamdist/models";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type DemoSettings, runDemo } from "../src/demo/demo.js";
-import { PhiloxSource } from "../src/demo/random.js";
-import { CLASSES, drawShapes, SIDE } from "../src/demo/shapes.js";
 
-let folder: string;
+const root = mkdtempSync(join(tmpdir(), "dreamdist-demo-"));
+const model = join(root, "model");
 let notices: string[];
 
-function settings(changes: Partial<DemoSettings> = {}): DemoSettings {
+function settings(folder: string, changes: Partial<DemoSettings> = {}): DemoSettings {
 	return {
 		device: "cpu",
-		folder: join(folder, "run"),
-		steps: 400,
-		targetLoss: 0.1,
+		folder: join(root, folder),
+		set: "breakfast-weather",
+		mixedWith: "two-moods",
+		steps: 2,
+		sampled: 2,
+		rows: 1,
 		seed: 1,
 		signal: new AbortController().signal,
 		notice: (text) => notices.push(text),
@@ -23,83 +26,72 @@ function settings(changes: Partial<DemoSettings> = {}): DemoSettings {
 	};
 }
 
-beforeEach(() => {
-	folder = mkdtempSync(join(tmpdir(), "dreamdist-demo-"));
-	notices = [];
+beforeAll(async () => {
+	const device = await openDevice("cpu");
+	await initModel(model, { config: "tiny", seed: 1, device });
+	device.dispose();
+	writeFileSync(join(model, "generation_config.json"), '{ "num_inference_steps": 1, "guidance_scale": 3 }');
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+beforeEach(() => {
+	notices = [];
+	vi.stubEnv("DD_MINI", model);
+});
+afterEach(() => vi.unstubAllEnvs());
+afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe("the demo", () => {
-	it("reaches the loss it states, prints its program and plan, and leaves a run folder", async () => {
-		const result = await runDemo(settings());
-		expect(result.reached).toBe(true);
-		expect(result.loss).toBeLessThan(0.1);
-		expect(result.accuracy).toBeGreaterThan(0.95);
-		expect(notices.join("\n")).toMatch(/demo: \d+ kernel calls; weights .*, arena .*, peak/);
-		expect(notices.join("\n")).toContain("conv2d_weight_grad");
-
-		const metrics = readFileSync(join(result.folder, "metrics.jsonl"), "utf8").trim().split("\n");
-		expect(metrics).toHaveLength(400);
-		expect(JSON.parse(metrics[0]!).loss).toBeGreaterThan(1);
-		expect(JSON.parse(readFileSync(join(result.folder, "run.json"), "utf8"))).toEqual({
-			command: "demo",
-			seed: 1,
-			...result,
-		});
-		expect(readFileSync(join(result.folder, "program.txt"), "utf8")).toContain("adamw");
-		expect((await readImage(join(result.folder, "samples", "step-000400.png"))).height).toBeGreaterThan(4 * SIDE);
-	});
-
-	it("gives the same losses for the same seed", async () => {
-		const first = await runDemo(settings({ steps: 10 }));
-		const again = await runDemo(settings({ steps: 10, folder: join(folder, "again") }));
-		const other = await runDemo(settings({ steps: 10, seed: 2, folder: join(folder, "other") }));
-		expect(first.reached).toBe(false);
-		expect(again.loss).toBe(first.loss);
-		expect(other.loss).not.toBe(first.loss);
-	});
-
-	it("stops when it is interrupted, and leaves no run that looks complete", async () => {
-		const controller = new AbortController();
-		const notice = (text: string) => void (text.startsWith("step 50:") && controller.abort());
-		await expect(runDemo(settings({ signal: controller.signal, notice }))).rejects.toThrow("aborted");
-		expect(existsSync(join(folder, "run", "run.json"))).toBe(false);
-	});
-
-	it("says why a device is not there", async () => {
-		await expect(runDemo(settings({ device: "cuda" }))).rejects.toThrow(/"cuda:0" is not available/);
-	});
-});
-
-describe("the pictures", () => {
-	it("show each class about equally often, inside the frame", () => {
-		const { images, labels } = drawShapes(400, new PhiloxSource(3, 0), 0);
-		for (const [index] of CLASSES.entries())
-			expect(labels.filter((label) => label === index).length).toBeGreaterThan(60);
-		for (let i = 0; i < 400; i++) {
-			const picture = images.subarray(i * SIDE * SIDE, (i + 1) * SIDE * SIDE);
-			expect(Math.max(...picture)).toBe(1);
-			// The corners are background.
-			for (const corner of [0, SIDE - 1, SIDE * (SIDE - 1), SIDE * SIDE - 1]) expect(picture[corner]).toBeLessThan(0);
+	it("leaves a page on which every picture is there, a run and its distribution", async () => {
+		const result = await runDemo(settings("demo"));
+		const html = readFileSync(result.page, "utf8");
+		const linked = [...html.matchAll(/<img src="([^"]+)"/g)].map((match) => match[1]!);
+		// 8 references, 3 steps, 2 samples, 5 edits, 5 scales, 5 mixes.
+		expect(linked).toHaveLength(28);
+		expect(new Set(linked).size).toBe(28);
+		expect(result.pictures).toBe(20);
+		for (const path of linked) {
+			const image = await readImage(join(dirname(result.page), path));
+			expect([image.width, image.height]).toEqual([64, 64]);
 		}
+		for (const title of ["Breakfast weather", "a chalk drawing of …", "γ 0.5", "Mixed with “Two moods”", "step 1"])
+			expect(html).toContain(title);
+		const distribution = await PromptDistribution.load(result.distribution);
+		expect([distribution.prompts, distribution.settings.steps]).toEqual([16, 2]);
+		expect(existsSync(join(result.folder, "run", "index.html"))).toBe(true);
+		expect(notices).toContainEqual(expect.stringMatching(/^step 2 of 2: loss \d/));
+		// The weight's ends are the two distributions, and γ 1 is the learned one.
+		const bytes = (name: string) => readFileSync(join(result.folder, "pictures", name)).length;
+		expect(bytes("mix-1-1.png")).toBeGreaterThan(0);
+		const data = async (name: string) => (await readImage(join(result.folder, "pictures", name))).data;
+		expect(await data("mix-1-1.png")).toEqual(await data("scale-1-3.png"));
+
+		// Once more in the same folder, with the second distribution bundled with the model.
+		const bundled = join(model, "distributions");
+		mkdirSync(bundled);
+		writeFileSync(
+			join(bundled, "two-moods.safetensors"),
+			readFileSync(join(result.folder, "mixed-with", "distribution.safetensors")),
+		);
+		notices = [];
+		await runDemo(settings("demo"));
+		expect(notices.join("\n")).not.toContain("Learning two-moods too");
+		expect(existsSync(join(result.folder, "mixed-with"))).toBe(false);
+		expect(readFileSync(result.page, "utf8").match(/<img/g)).toHaveLength(28);
 	});
 
-	it("are noisy as asked", () => {
-		const clean = drawShapes(50, new PhiloxSource(4, 0), 0).images;
-		expect(Math.min(...clean)).toBe(-1);
-		const noisy = drawShapes(50, new PhiloxSource(4, 0), 0.2).images;
-		expect(Math.min(...noisy)).toBeLessThan(-1.4);
+	it("writes over nothing but its own", async () => {
+		mkdirSync(join(root, "mine", "run"), { recursive: true });
+		await expect(runDemo(settings("mine"))).rejects.toThrow(/mine.run is there and not the demo's/);
+		expect(existsSync(join(root, "mine", "run"))).toBe(true);
 	});
-});
 
-it("draws the same numbers for a seed, others for another stream, evenly", () => {
-	const draw = (seed: number, stream: number) => {
-		const source = new PhiloxSource(seed, stream);
-		return Array.from({ length: 2000 }, () => source.uniform());
-	};
-	const numbers = draw(7, 0);
-	expect(draw(7, 0)).toEqual(numbers);
-	expect(draw(7, 1)).not.toEqual(numbers);
-	expect(numbers.every((value) => value >= 0 && value < 1)).toBe(true);
-	expect(numbers.reduce((sum, value) => sum + value, 0) / numbers.length).toBeCloseTo(0.5, 1);
+	it("says in a sentence what is missing", async () => {
+		await expect(runDemo(settings("x", { set: "tea" }))).rejects.toThrow(
+			'there is no reference set "tea"; there are tipsy-robots, ',
+		);
+		vi.stubEnv("DD_MINI", join(root, "nothing"));
+		await expect(runDemo(settings("x"))).rejects.toThrow(
+			/^the embedded model mini has no weights here \(there is no .*model_index\.json\); train it as docs\/pretraining\.md says/,
+		);
+		expect(existsSync(join(root, "x"))).toBe(false);
+	});
 });

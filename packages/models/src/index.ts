@@ -1,5 +1,12 @@
 // @dreamdist/models: Stable Diffusion's networks, tokenizers and checkpoint loading.
 export * from "./augment/index.js";
+export {
+	EMBEDDED_MODEL,
+	EmbeddedModelError,
+	embeddedFolder,
+	findModel,
+	missingFromEmbedded,
+} from "./embedded/embedded-model.js";
 export { FID_PREPROCESSINGS, type FidPreprocessing, fidPixels } from "./encoders/fid-pixels.js";
 export { type LoadedEncoder, loadEncoder } from "./encoders/load-encoder.js";
 export * from "./hub/index.js";

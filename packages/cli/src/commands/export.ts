@@ -6,7 +6,7 @@ import type { CommandContext, CommandModule } from "../context.js";
 import { type DistributionChoice, distributionFile, openDistribution } from "../distribution-path.js";
 import { UsageError } from "../errors.js";
 import { sourceName } from "../generate/source.js";
-import { resolveModel } from "../model-path.js";
+import { loadableModel } from "../model-path.js";
 import { userPath } from "../paths.js";
 
 const KINDS = ["conditioning", "npz", "embedding"] as const;
@@ -57,7 +57,7 @@ async function withEncoder<T>(
 		import("@dreamdist/models"),
 	]);
 	const { device, dtype } = options;
-	const pipe = await loadPipeline(await resolveModel(options.model, directory), { device, dtype, signal });
+	const pipe = await loadPipeline(await loadableModel(options.model, directory), { device, dtype, signal });
 	const encoder = new PromptEncoder(pipe.device, pipe.textEncoder);
 	try {
 		return await use(encoder);

@@ -8,17 +8,17 @@ import { UsageError } from "../errors.js";
 import { PictureSheet } from "../generate/sheet.js";
 import { openSources, type SourceOptions } from "../generate/source.js";
 import { parseSweep } from "../generate/sweep.js";
-import { resolveModel } from "../model-path.js";
+import { DEFAULT_MODEL, loadableModel } from "../model-path.js";
 import { userPath, writableFolder } from "../paths.js";
 import { ProgressLine } from "../progress-line.js";
 
 interface GenerateArguments extends SourceOptions {
-	model?: string;
+	model: string;
 	perPrompt: number;
 	fixedOmega?: boolean;
 	negative: string;
-	steps: number;
-	guidance: number;
+	steps?: number;
+	guidance?: number;
 	guidanceRescale: number;
 	sampler?: string;
 	karras?: boolean;
@@ -52,23 +52,17 @@ function describeMemory({ peak, weights, state, arena }: ProgramMemory, limit: n
 
 async function run(context: CommandContext<GenerateArguments>): Promise<number> {
 	const { options, output, signal, directory } = context;
-	if (options.model === undefined)
-		throw new UsageError(
-			"generate needs a model: --model FOLDER, a .safetensors file, or the name of a model that `pull` has fetched",
-		);
 	const names = context.args[0] as string[];
 	const columns = await openSources(names, options, directory);
 	const folder = userPath(options.out, directory);
 	await writableFolder(folder);
-	const [{ generateSweep, SAMPLER_NAMES, TIMESTEP_SPACINGS, writePng }, { loadPipeline }] = await Promise.all([
-		import("@dreamdist/core"),
-		import("@dreamdist/models"),
-	]);
+	const [{ generateSweep, SAMPLER_NAMES, samplingOf, TIMESTEP_SPACINGS, writePng }, { loadPipeline }] =
+		await Promise.all([import("@dreamdist/core"), import("@dreamdist/models")]);
 	const sampler = oneOf("--sampler", options.sampler, SAMPLER_NAMES);
 	const spacing = oneOf("--spacing", options.spacing, TIMESTEP_SPACINGS);
-	const { prompt, steps, guidance, guidanceRescale, negative, seed, count } = options;
+	const { prompt, guidanceRescale, negative, seed, count } = options;
 	const line = new ProgressLine(!options.quiet && !options.json, "step");
-	const pipe = await loadPipeline(await resolveModel(options.model, directory), {
+	const pipe = await loadPipeline(await loadableModel(options.model, directory), {
 		device: options.device,
 		dtype: options.dtype,
 		signal,
@@ -77,6 +71,7 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 		},
 	});
 	try {
+		const { steps, guidance } = samplingOf(pipe, options);
 		output.notice(`${pipe.identity.id} on ${pipe.device}`);
 		const cut = prompt === undefined ? null : pipe.textEncoder.tokenizer.encode(prompt).truncated;
 		if (cut) output.notice(`The prompt is too long; this was cut off: "${cut}"`);
@@ -200,11 +195,16 @@ const generateCommand: CommandModule = {
 			.option("--fixed-omega", "the same draw for all pictures and calls, so that only what you change changes")
 			.option(
 				"--model <model>",
-				"a folder in diffusers' layout, a .safetensors file, or a model from the Hub that was pulled",
+				"mini, which is embedded; a folder in diffusers' layout, a .safetensors file, or a model from the Hub that was pulled",
+				DEFAULT_MODEL,
 			)
 			.option("--negative <text>", "what to steer away from", "")
-			.option("--steps <n>", "sampling steps", parseCount, 50)
-			.option("--guidance <scale>", "classifier-free guidance; 1 is none", parseNumber, 7.5)
+			.option("--steps <n>", "sampling steps; default: the model's own, or 50", parseCount)
+			.option(
+				"--guidance <scale>",
+				"classifier-free guidance; 1 is none; default: the model's own, or 7.5",
+				parseNumber,
+			)
 			.option("--guidance-rescale <phi>", "from 0 (off) to 1: bring the spread back to the unguided", parseNumber, 0)
 			.option(
 				"--sampler <name>",
@@ -220,8 +220,8 @@ const generateCommand: CommandModule = {
 			.option("--out <folder>", "where the pictures go", "pictures");
 		addExample(
 			command,
-			'generate --model models/stable-diffusion-2-1 --prompt "a lighthouse at night" --count 4 --out lighthouse',
-			'A learned distribution: generate RUN --model M --suffix "at night" --scale 1.2. Two mixed: generate RUN1:0.7 RUN2:0.3 --model M.\n' +
+			'generate --prompt "a chalk drawing of an owl by the sea at night" --count 4 --out owls',
+			'With another model: generate --model models/stable-diffusion-2-1 --prompt "a lighthouse at night". A learned distribution: generate RUN --suffix "at night" --scale 1.2. Two mixed: generate RUN1:0.7 RUN2:0.3.\n' +
 				"Each picture carries its recipe (read it with `exiftool` or any PNG reader); several also make a contact sheet.",
 		);
 	},

@@ -1,22 +1,25 @@
 // `dreamdist train`: learns a distribution of prompts from pictures.
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { LearnOptions, LearnSettingsInput, RunRecord } from "@dreamdist/core";
 import type { Command } from "commander";
 import { addExample } from "../common-options.js";
 import type { CommandContext, CommandModule } from "../context.js";
 import { UsageError } from "../errors.js";
+import { DEFAULT_MODEL } from "../model-path.js";
 import { userPath } from "../paths.js";
 import { readConfigFile, type TrainConfig } from "../train/config-file.js";
 import { addTrainOptions, givenSettings, type TrainArguments } from "../train/options.js";
 import { formatDuration, planLines, StepLine } from "../train/report.js";
+import { checkSetName, DEFAULT_SET, writeReferencePictures } from "../world/reference-pictures.js";
 
-const NEEDS =
-	"train needs pictures, a model and a run folder: dreamdist train IMAGES… --model MODEL --out RUN (or --resume RUN)";
+const NEEDS_FOLDER = "train needs a run folder for these pictures: --out RUN";
 
 /** What to learn from, with what, into which folder. */
 interface Job {
 	readonly images: readonly string[];
+	/** The reference set whose pictures are to be drawn; null where pictures are named. */
+	readonly set: string | null;
 	/** A path, or the name of a model. */
 	readonly model: string;
 	readonly out: string;
@@ -29,6 +32,7 @@ interface Job {
 }
 
 function modelName(model: string, directory: string): string {
+	if (model === DEFAULT_MODEL) return model;
 	const path = userPath(model, directory);
 	return existsSync(path) ? path : model;
 }
@@ -43,21 +47,29 @@ async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 			? { run: {}, settings: {} }
 			: await readConfigFile(userPath(options.config, directory));
 	const resume = options.resume !== undefined;
-	const folder = typeof options.resume === "string" ? options.resume : (options.out ?? config.run.out);
-	if (folder === undefined) throw new UsageError(resume ? "--resume needs a run folder: --resume RUN" : NEEDS);
+	const named = given.length > 0 ? given : config.run.images;
+	if (options.set !== undefined && named)
+		throw new UsageError(`--set ${options.set} and pictures of your own do not go together; leave one out`);
+	const set = options.set ?? (named || resume ? null : DEFAULT_SET);
+	if (set !== null) await checkSetName(set);
+	const folder =
+		typeof options.resume === "string"
+			? options.resume
+			: (options.out ?? config.run.out ?? (set === null ? undefined : join("runs", set)));
+	if (folder === undefined) throw new UsageError(resume ? "--resume needs a run folder: --resume RUN" : NEEDS_FOLDER);
 	const out = userPath(folder, directory);
 	const record: RunRecord | null = resume ? await readRunRecord(join(out, "run.json")) : null;
-	const named = given.length > 0 ? given : config.run.images;
-	const images = named?.map((image) => userPath(image, directory)) ?? record?.pictures.map(({ path }) => path);
+	const images =
+		named?.map((image) => userPath(image, directory)) ??
+		(set === null ? record?.pictures.map(({ path }) => path) : [join(dirname(out), "references", set)]);
 	const modelGiven = options.model ?? config.run.model;
-	const model = modelGiven === undefined ? record?.model.id : modelName(modelGiven, directory);
-	if (!images || !model) {
-		if (!resume || record) throw new UsageError(NEEDS);
+	const model = modelName(modelGiven ?? record?.model.id ?? DEFAULT_MODEL, directory);
+	if (!images)
 		throw new UsageError(
-			`${out} holds no run (there is no run.json), so none can be resumed; to begin one, give pictures and a model`,
+			`${out} holds no run (there is no run.json), so none can be resumed; to begin one, leave out --resume`,
 		);
-	}
-	const presetName = options.preset ?? config.run.preset;
+	// A run that goes on has its settings.
+	const presetName = options.preset ?? config.run.preset ?? (model === DEFAULT_MODEL && !record ? "mini" : undefined);
 	const preset = presetName === undefined ? {} : LEARN_PRESETS[presetName];
 	const settings = { ...record?.settings, ...preset, ...config.settings, ...givenSettings(options) };
 	const { checkpointEvery, keep, sampleEvery, validationPrompts, tensorboard } = { ...config.run, ...options };
@@ -68,7 +80,7 @@ async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 		...(validationPrompts !== undefined && { validationPrompts }),
 		...(tensorboard !== undefined && { tensorboard }),
 	};
-	return { images, model, out, resume, settings, reporting };
+	return { images, set, model, out, resume, settings, reporting };
 }
 
 async function run(context: CommandContext<TrainArguments>): Promise<number> {
@@ -88,6 +100,7 @@ async function run(context: CommandContext<TrainArguments>): Promise<number> {
 			if (event.kind === "note") output.notice(event.message);
 		},
 	});
+	if (job.set !== null) await writeReferencePictures(job.set, job.images[0]!);
 	const line = new StepLine(!options.quiet && !options.json);
 	const started = performance.now();
 	try {
@@ -134,7 +147,7 @@ const train: CommandModule = {
 		addExample(
 			command,
 			"train photos/cathedrals --model models/stable-diffusion-2-1 --out runs/cathedrals",
-			"Ctrl-C writes a checkpoint; `train --resume runs/cathedrals` goes on from it. Values in parentheses are the defaults.\n" +
+			"Without anything it learns from drawn pictures with the embedded model, into runs/night-harbour; --set NAME takes others. Ctrl-C writes a checkpoint; `train --resume runs/cathedrals` goes on from it. Values in parentheses are the defaults.\n" +
 				"In a --config file keys are the options' names, and images, model, out: see docs/configuration.md.",
 		);
 	},

@@ -1,173 +1,235 @@
-// The demo: trains a small network on the engine until its loss is where it should be, and leaves a run folder.
-import { mkdir } from "node:fs/promises";
+// The demo: learns a distribution of prompts from one reference set with the embedded model, then paints everything the method can do on one page.
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import {
-	adamw,
-	contactSheet,
-	createImage,
-	crossEntropy,
-	type Device,
-	gradients,
-	type ImageU8,
-	openDevice,
-	type ProgramMemory,
-	resizeImage,
-	writeFileAtomic,
-	writePng,
-} from "@dreamdist/core";
-import { classify, createWeights, imagesShape, parameters, type Weights } from "./network.js";
-import { PhiloxSource } from "./random.js";
-import { CLASSES, drawShapes, type ShapeBatch, SIDE } from "./shapes.js";
-
-const BATCH = 32;
-const TEST_COUNT = 256;
-const LEARNING_RATE = 0.01;
-/** The loss that is reported is the mean over this many steps. */
-const WINDOW = 20;
-const ZOOM = 4;
+import type { FrozenModel, GenerateOptions, ImageU8, PromptDistribution, SampledSource } from "@dreamdist/core";
+import { CommandError, UsageError } from "../errors.js";
+import { writableFolder } from "../paths.js";
+import { formatDuration } from "../train/report.js";
+import { writeReferencePictures } from "../world/reference-pictures.js";
+import { type DemoPage, type PictureTable, renderDemoPage } from "./page.js";
 
 export interface DemoSettings {
-	device: string;
-	/** The run folder. */
-	folder: string;
-	steps: number;
-	/** The mean cross-entropy over the last steps that the training has to reach. Guessing gives ln 4 = 1.386. */
-	targetLoss: number;
-	seed: number;
-	signal: AbortSignal;
+	readonly device: string;
+	readonly dtype?: "f32" | "f16" | "bf16" | undefined;
+	/** What is written: index.html, references/, pictures/ and run/. */
+	readonly folder: string;
+	/** Reference sets of the drawn world: the one that is learned, and the one it is mixed with. */
+	readonly set: string;
+	readonly mixedWith: string;
+	/** Steps of learning. */
+	readonly steps: number;
+	readonly seed: number;
+	/** Pictures of each table: the sampled ones, and rows of the others. */
+	readonly sampled: number;
+	readonly rows: number;
+	readonly signal: AbortSignal;
 	/** Told what happens. */
-	notice(text: string): void;
+	readonly notice: (text: string) => void;
 }
 
 export interface DemoResult {
-	device: string;
-	steps: number;
-	/** Mean over the last steps. */
-	loss: number;
-	targetLoss: number;
-	reached: boolean;
-	/** Share of new pictures that are told right. */
-	accuracy: number;
-	millisecondsPerStep: number;
-	kernelCalls: number;
-	memory: ProgramMemory;
-	folder: string;
+	readonly folder: string;
+	readonly page: string;
+	readonly distribution: string;
+	/** Pictures that were generated. */
+	readonly pictures: number;
+	readonly seconds: { readonly learning: number; readonly painting: number };
 }
 
-interface Training {
-	/** One per step. */
-	losses: number[];
-	millisecondsPerStep: number;
-	kernelCalls: number;
-	memory: ProgramMemory;
-	/** The program as text. */
-	program: string;
+/** Marks a folder whose contents are a demo's, to be written over. */
+const MARK = "demo.json";
+const SCALES = [0, 0.5, 1, 1.5, 2];
+const WEIGHTS = [0, 0.25, 0.5, 0.75, 1];
+/** Words around the learned prompt. */
+const EDITS: readonly { readonly label: string; readonly prefix?: string; readonly suffix?: string }[] = [
+	{ label: "a chalk drawing of …", prefix: "a chalk drawing of" },
+	{ label: "… in the snow", suffix: "in the snow" },
+	{ label: "… in the desert", suffix: "in the desert" },
+	{ label: "…, autumn colours", suffix: ", autumn colours" },
+];
+
+/** Makes room for a demo. @throws CommandError where the folder holds something else */
+async function prepareFolder(folder: string): Promise<void> {
+	await writableFolder(folder);
+	const parts = ["run", "mixed-with", "pictures", "references"];
+	if (!existsSync(join(folder, MARK))) {
+		const other = parts.find((name) => existsSync(join(folder, name)));
+		if (other !== undefined)
+			throw new CommandError(`${join(folder, other)} is there and not the demo's; choose another folder with --out.`);
+	}
+	for (const name of parts) await rm(join(folder, name), { recursive: true, force: true });
 }
 
-function meanOfLast(values: readonly number[]): number {
-	const last = values.slice(-WINDOW);
+/** Paints tables of pictures and remembers what the page needs of them. */
+class Painter {
+	count = 0;
+
+	constructor(
+		private readonly model: FrozenModel,
+		private readonly settings: DemoSettings,
+	) {}
+
+	/** A column for each source; along a row only the source changes. */
+	async table(
+		name: string,
+		columns: readonly { readonly label: string; readonly source: SampledSource }[],
+		rows: number,
+	): Promise<PictureTable> {
+		const { generateSweep, makeFolders, writePng } = await import("@dreamdist/core");
+		const { folder, seed, signal, notice } = this.settings;
+		const started = performance.now();
+		await makeFolders(join(folder, "pictures"));
+		const files: string[][] = Array.from({ length: rows }, () => []);
+		const options: GenerateOptions = { count: rows, seed, batch: Math.min(rows * columns.length, 16), signal };
+		const sources = columns.map(({ source }) => source);
+		for await (const picture of generateSweep(this.model, sources, options)) {
+			const { index, column, image } = picture;
+			const file = `pictures/${name}-${index + 1}-${column + 1}.png`;
+			await writePng(join(folder, file), image satisfies ImageU8, {
+				recipe: { demo: name, column: columns[column]!.label, seed, index },
+			});
+			files[index]![column] = file;
+			this.count++;
+		}
+		notice(`${name}: ${rows * columns.length} pictures in ${formatDuration((performance.now() - started) / 1000)}`);
+		return { columns: columns.map(({ label }) => label), files };
+	}
+}
+
+interface Learned {
+	readonly distribution: PromptDistribution;
+	/** What was learned before the first step, after half of them and at the end. */
+	readonly stages: readonly { readonly label: string; readonly source: PromptDistribution }[];
+	/** Of the mean of the last tenth of the steps. */
+	readonly loss: number;
+	readonly seconds: number;
+}
+
+async function learnSet(
+	model: FrozenModel,
+	settings: DemoSettings,
+	images: readonly string[],
+	out: string,
+): Promise<Learned> {
+	const { LEARN_PRESETS, learn } = await import("@dreamdist/core");
+	const { steps, seed, signal, notice } = settings;
+	const half = Math.ceil(steps / 2);
+	const stages: { label: string; source: PromptDistribution }[] = [];
+	const started = performance.now();
+	const learning = learn(model, images, {
+		...LEARN_PRESETS.mini,
+		steps,
+		seed,
+		out,
+		signal,
+		observe: {
+			steps: [0, half, steps],
+			take: (step, source) => void stages.push({ label: `step ${step}`, source }),
+		},
+	});
+	const losses: number[] = [];
+	for await (const { step, loss } of learning) {
+		losses.push(loss);
+		if (step % Math.ceil(steps / 4) === 0 || step === steps) {
+			const seconds = (performance.now() - started) / 1000;
+			notice(`step ${step} of ${steps}: loss ${lastTenth(losses).toFixed(4)}, ${formatDuration(seconds)}`);
+		}
+	}
+	const { distribution } = await learning.result();
+	return { distribution, stages, loss: lastTenth(losses), seconds: (performance.now() - started) / 1000 };
+}
+
+function lastTenth(values: readonly number[]): number {
+	const last = values.slice(-Math.ceil(values.length / 10));
 	return last.reduce((sum, value) => sum + value, 0) / last.length;
 }
 
-async function train(device: Device, weights: Weights, settings: DemoSettings): Promise<Training> {
-	const { steps, seed, signal, notice } = settings;
-	const trained = parameters(weights);
-	const optimizer = await adamw(trained);
-	const program = await device.compile(
-		(graph) => {
-			const scores = classify(graph, graph.input("images", imagesShape(BATCH)), weights);
-			const loss = crossEntropy(scores, graph.input("labels", [BATCH], "i32"));
-			const wrt = trained.map(({ tensor }) => graph.state(tensor));
-			optimizer.update(graph, gradients(loss, wrt));
-			return { loss };
-		},
-		{ name: "demo", signal },
-	);
-	notice(`\n${program}\n`);
-	const random = new PhiloxSource(seed, 1);
-	const losses: number[] = [];
-	let milliseconds = 0;
-	for (let step = 1; step <= steps; step++) {
-		const { images, labels } = drawShapes(BATCH, random);
-		const start = performance.now();
-		const { loss } = await program.run({ images, labels, ...optimizer.inputs(step, LEARNING_RATE) }, { signal });
-		milliseconds += performance.now() - start;
-		losses.push(loss[0]!);
-		if (step % 50 === 0 || step === steps) notice(`step ${step}: loss ${meanOfLast(losses).toFixed(4)}`);
+/** The second distribution: the one that comes with the model, or else learned like the first. */
+async function openSecond(model: FrozenModel, settings: DemoSettings): Promise<PromptDistribution> {
+	const { PromptDistribution } = await import("@dreamdist/core");
+	const { embeddedFolder } = await import("@dreamdist/models");
+	const { mixedWith: set, folder, notice } = settings;
+	const bundled = join(embeddedFolder(), "distributions", `${set}.safetensors`);
+	if (existsSync(bundled)) {
+		const distribution = await PromptDistribution.load(bundled);
+		if (distribution.baseModel?.hash === model.identity.hash) return distribution;
+		notice(`${bundled} was learned with other weights.`);
 	}
-	const { kernelCalls, memory } = program;
-	return { losses, millisecondsPerStep: milliseconds / steps, kernelCalls, memory, program: program.toString() };
-}
-
-/** New pictures, and the class that the network takes each for. */
-async function predict(device: Device, weights: Weights, seed: number): Promise<ShapeBatch & { predicted: number[] }> {
-	const batch = drawShapes(TEST_COUNT, new PhiloxSource(seed, 2));
-	const program = await device.compile((graph) => ({
-		scores: classify(graph, graph.input("images", imagesShape(TEST_COUNT)), weights),
-	}));
-	const { scores } = await program.run({ images: batch.images });
-	const predicted = Array.from(batch.labels, (_, i) => {
-		const row = Array.from(scores.subarray(i * CLASSES.length, (i + 1) * CLASSES.length));
-		return row.indexOf(Math.max(...row));
-	});
-	return { ...batch, predicted };
-}
-
-/** A picture of a batch as the viewer expects it: grey, enlarged. */
-function toImage({ images }: ShapeBatch, index: number): ImageU8 {
-	const image = createImage(SIDE, SIDE);
-	for (let pixel = 0; pixel < SIDE * SIDE; pixel++) {
-		const grey = Math.round((images[index * SIDE * SIDE + pixel]! + 1) * 127.5);
-		image.data.fill(Math.min(255, Math.max(0, grey)), pixel * 3, pixel * 3 + 3);
-	}
-	return resizeImage(image, ZOOM * SIDE, ZOOM * SIDE);
-}
-
-/** A row for each answer of the network, with the first pictures that got it. */
-async function drawPredictions(batch: ShapeBatch & { predicted: number[] }): Promise<ImageU8> {
-	const rows = CLASSES.map((_, answer) =>
-		batch.predicted.flatMap((predicted, i) => (predicted === answer ? [i] : [])).slice(0, 8),
-	);
-	const sheet = await contactSheet(
-		rows.map((indices) => indices.map((index) => toImage(batch, index))),
-		{ rowLabels: CLASSES },
-	);
-	return sheet.image;
+	notice(`Learning ${set} too, to mix with it.`);
+	const images = await writeReferencePictures(set, join(folder, "references", set));
+	return (await learnSet(model, settings, images, join(folder, "mixed-with"))).distribution;
 }
 
 /**
- * Trains the network and writes the run folder: run.json, metrics.jsonl (a line a step), program.txt and a sheet of pictures
- * with the network's answers in samples/.
+ * Runs the demo.
+ *
+ * @throws UsageError for a set that does not exist; EmbeddedModelError where the model has no weights
  */
 export async function runDemo(settings: DemoSettings): Promise<DemoResult> {
-	const { folder, steps, targetLoss, seed, notice } = settings;
-	const samples = join(folder, "samples");
-	await mkdir(samples, { recursive: true });
-	const device = await openDevice(settings.device);
+	const [{ sweepMix, sweepScale, writeFileAtomic }, models, { REFERENCE_SETS, referenceSet }] = await Promise.all([
+		import("@dreamdist/core"),
+		import("@dreamdist/models"),
+		import("@dreamdist/world"),
+	]);
+	const { device, dtype, folder, set, mixedWith, steps, sampled, rows, signal, notice } = settings;
+	for (const name of [set, mixedWith])
+		if (!REFERENCE_SETS.some((each) => each.name === name))
+			throw new UsageError(
+				`there is no reference set "${name}"; there are ${REFERENCE_SETS.map((each) => each.name).join(", ")}`,
+			);
+	const pipe = await models.loadPipeline(models.EMBEDDED_MODEL, { device, dtype, signal });
 	try {
-		notice(
-			`Training a network that tells ${CLASSES.join(", ")} apart, on ${device}, until its loss is below ${targetLoss}.`,
-		);
-		const weights = await createWeights(device, new PhiloxSource(seed, 0));
-		const { losses, program, ...training } = await train(device, weights, settings);
-		const batch = await predict(device, weights, seed);
-		const right = batch.predicted.filter((answer, i) => answer === batch.labels[i]).length;
-		const loss = meanOfLast(losses);
-		const reached = loss <= targetLoss;
-		const accuracy = right / TEST_COUNT;
-		const result = { device: `${device}`, steps, loss, targetLoss, reached, accuracy, ...training, folder };
+		await prepareFolder(folder);
+		await writeFileAtomic(join(folder, MARK), `${JSON.stringify({ set, mixedWith, steps })}\n`);
+		const images = await writeReferencePictures(set, join(folder, "references", set));
+		notice(`Learning from ${images.length} pictures of "${referenceSet(set).title}" with mini on ${pipe.device}.`);
+		const learned = await learnSet(pipe, settings, images, join(folder, "run"));
+		const { distribution } = learned;
+		const second = await openSecond(pipe, settings);
 
-		const lines = losses.map((value, i) => `${JSON.stringify({ step: i + 1, loss: value })}\n`);
-		await writeFileAtomic(join(folder, "metrics.jsonl"), lines.join(""));
-		await writeFileAtomic(join(folder, "program.txt"), `${program}\n`);
-		await writePng(join(samples, `step-${String(steps).padStart(6, "0")}.png`), await drawPredictions(batch));
-		// Last: a folder with a run.json is complete.
-		await writeFileAtomic(
-			join(folder, "run.json"),
-			`${JSON.stringify({ command: "demo", seed, ...result }, null, "\t")}\n`,
+		const painter = new Painter(pipe, settings);
+		const started = performance.now();
+		const plain = { label: "as learned", source: distribution };
+		const edits = EDITS.map(({ label, ...words }) => ({ label, source: distribution.edit(words) }));
+		const scaled = sweepScale(distribution, SCALES);
+		const mixed = sweepMix(
+			[
+				{ source: distribution, weight: 1 },
+				{ source: second, weight: 0 },
+			],
+			WEIGHTS,
 		);
-		return result;
+		const labelled = (values: readonly number[], sources: readonly SampledSource[], unit: string) =>
+			values.map((value, i) => ({ label: `${unit}${value}`, source: sources[i]! }));
+		const contents: DemoPage = {
+			set: referenceSet(set),
+			second: referenceSet(mixedWith),
+			references: images.map((file) => `references/${set}/${file.slice(file.lastIndexOf("/") + 1)}`),
+			steps: await painter.table("steps", learned.stages, rows),
+			sampled: await painter.table("sampled", [plain], sampled),
+			edits: await painter.table("edits", [plain, ...edits], rows),
+			scales: await painter.table("scale", labelled(SCALES, scaled, "γ "), rows),
+			mix: await painter.table("mix", labelled(WEIGHTS, mixed, ""), rows),
+			figures: {
+				"loss, mean of the last tenth": learned.loss.toFixed(4),
+				"steps of learning": `${steps} in ${formatDuration(learned.seconds)}`,
+				"prompts × vectors": `${distribution.prompts} × ${distribution.vectors}`,
+				"numbers learned": String(distribution.prompts * distribution.vectors * distribution.width),
+				device: String(pipe.device),
+			},
+		};
+		const painting = (performance.now() - started) / 1000;
+		const page = join(folder, "index.html");
+		await writeFileAtomic(page, renderDemoPage(contents));
+		return {
+			folder,
+			page,
+			distribution: join(folder, "run", "distribution.safetensors"),
+			pictures: painter.count,
+			seconds: { learning: learned.seconds, painting },
+		};
 	} finally {
-		device.dispose();
+		pipe.dispose();
 	}
 }

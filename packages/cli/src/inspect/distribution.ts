@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { DistributionInspection, FittedDistribution, PromptDistribution } from "@dreamdist/core";
 import type { CommonOptions } from "../common-options.js";
 import { CommandError, UsageError } from "../errors.js";
-import { resolveModel } from "../model-path.js";
+import { loadableModel } from "../model-path.js";
 
 export interface RunReport {
 	readonly status: string;
@@ -111,7 +111,7 @@ async function throughModel(
 		import("@dreamdist/core"),
 		import("@dreamdist/models"),
 	]);
-	const pipe = await loadPipeline(await resolveModel(name, directory), { device, dtype, signal });
+	const pipe = await loadPipeline(await loadableModel(name, directory), { device, dtype, signal });
 	const encoder = new PromptEncoder(pipe.device, pipe.textEncoder);
 	try {
 		const { width } = pipe.textEncoder;

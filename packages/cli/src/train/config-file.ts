@@ -9,7 +9,7 @@ const runSchema = z.strictObject({
 	images: z.union([z.string().transform((path) => [path]), z.array(z.string()).nonempty()]).optional(),
 	model: z.string().optional(),
 	out: z.string().optional(),
-	preset: z.enum(["paper", "official"]).optional(),
+	preset: z.enum(["paper", "official", "mini"]).optional(),
 	checkpointEvery: z.number().optional(),
 	keep: z.number().optional(),
 	sampleEvery: z.number().optional(),

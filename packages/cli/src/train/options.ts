@@ -8,7 +8,8 @@ export interface TrainArguments {
 	out?: string;
 	resume?: string | true;
 	config?: string;
-	preset?: "paper" | "official";
+	set?: string;
+	preset?: "paper" | "official" | "mini";
 	checkpointEvery?: number;
 	keep?: number;
 	sampleEvery?: number;
@@ -147,15 +148,19 @@ function attribute(flags: string): string {
 export function addTrainOptions(command: Command): void {
 	command
 		.argument("[images...]", "folders, files or patterns of pictures")
-		.option("--model <model>", "folder, .safetensors file, or name of a model that `pull` has fetched")
-		.option("--out <run>", "run folder to write")
+		.option(
+			"--model <model>",
+			"mini, which is embedded; a folder, .safetensors file, or name of a model that `pull` has fetched (mini)",
+		)
+		.option("--set <name>", "learn from this reference set of the drawn world, where no pictures are named")
+		.option("--out <run>", "run folder to write (runs/ and the set's name)")
 		.option("--resume [run]", "go on with the run in this folder, or in --out")
 		.option("--config <file>", "settings, pictures, model and run folder as JSON or YAML; options given beside it win")
 		.addOption(
-			new Option("--preset <name>", "the paper's settings or those of the official script").choices([
-				"paper",
-				"official",
-			]),
+			new Option(
+				"--preset <name>",
+				"the paper's settings, those of the official script, or those that suit mini (with mini: mini; else: paper)",
+			).choices(["paper", "official", "mini"]),
 		);
 	for (const { flags, text, parse, choices } of SETTING_OPTIONS) {
 		const option = new Option(flags, text);

@@ -23,8 +23,14 @@ export {
 	readLearnSettings,
 } from "./learn-settings.js";
 export { DivergenceError, Learner, type LearnerState, type LearnStep } from "./learner.js";
-export { checkSize, type PictureRequest, PictureSampler, type PictureSamplerOptions } from "./picture-sampler.js";
+export {
+	checkSize,
+	type PictureRequest,
+	PictureSampler,
+	type PictureSamplerOptions,
+	samplingOf,
+} from "./picture-sampler.js";
 export * from "./pictures/index.js";
-export type { FrozenModel } from "./pipeline.js";
+export type { FrozenModel, SamplingDefaults } from "./pipeline.js";
 export * from "./prompts/index.js";
 export * from "./run/index.js";

@@ -76,8 +76,8 @@ export type ParsedLearnSettings = z.infer<typeof learnSettingsSchema>;
 export type LearnSettings = Omit<ParsedLearnSettings, "size"> & { size: [width: number, height: number] };
 export type LearnSettingsInput = z.input<typeof learnSettingsSchema>;
 
-/** Values of `--preset`: "paper" is the defaults, "official" those of the published script. */
-export const LEARN_PRESETS: Readonly<Record<"paper" | "official", LearnSettingsInput>> = {
+/** Values of `--preset`: "paper" is the defaults, "official" those of the published script, "mini" what suits the small embedded model. */
+export const LEARN_PRESETS: Readonly<Record<"paper" | "official" | "mini", LearnSettingsInput>> = {
 	paper: {},
 	official: {
 		samples: 3,
@@ -89,6 +89,7 @@ export const LEARN_PRESETS: Readonly<Record<"paper" | "official", LearnSettingsI
 		snrWeighting: "min-snr-epsilon",
 		adam: "dense",
 	},
+	mini: { prompts: 16, batch: 4, steps: 300, learningRate: 1e-2, initialDeviation: 0.02 },
 };
 
 /**

@@ -35,6 +35,11 @@ export interface LearnOptions extends LearnSettingsInput {
 	readonly directory?: string;
 	/** Stops after the step in progress, with a checkpoint; iteration then throws the signal's reason. */
 	readonly signal?: AbortSignal;
+	/** Told what has been learned after these steps; 0 is before the first. Steps that a resumed run had taken already are left out. */
+	readonly observe?: {
+		readonly steps: readonly number[];
+		readonly take: (step: number, distribution: PromptDistribution) => Promise<void> | void;
+	};
 	/** Called once when everything is ready for the first step. */
 	readonly onPlan?: (plan: LearnPlan) => void;
 }
@@ -111,6 +116,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 			out: _out,
 			resume: _resume,
 			onPlan: _onPlan,
+			observe: _observe,
 			checkpointEvery = 100,
 			keep = 0,
 			sampleEvery = 0,
@@ -174,6 +180,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 		const { steps } = learner.settings;
 		let last: LearnStep | null = null;
 		let saved = run?.checkpoint?.step ?? 0;
+		if (learner.step === 0) await this.observe(learner);
 		const save = async () => {
 			if (!run || saved === learner.step) return;
 			saved = learner.step;
@@ -189,6 +196,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 				const samples = sampleEvery > 0 && last.step % sampleEvery === 0;
 				if (samples || last.step % checkpointEvery === 0 || last.step === steps) await save();
 				if (samples && run) await this.writeSamples(learner, run);
+				await this.observe(learner);
 				yield last;
 			}
 		} catch (error) {
@@ -205,6 +213,11 @@ export class Learning implements AsyncIterable<LearnStep> {
 			await run.setStatus("finished");
 		}
 		this.outcome = { distribution, steps: learner.step, last };
+	}
+
+	private async observe(learner: Learner): Promise<void> {
+		const { observe } = this.options;
+		if (observe?.steps.includes(learner.step)) await observe.take(learner.step, await learner.distribution());
 	}
 
 	/** A process that was killed between a checkpoint and its samples left them out. */

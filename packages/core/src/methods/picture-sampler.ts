@@ -20,9 +20,9 @@ export interface PictureSamplerOptions {
 	readonly size: readonly [width: number, height: number];
 	/** Pictures at once. Default 1. It changes no picture. */
 	readonly batch?: number;
-	/** Default 50. */
+	/** Default: the model's own; 50 where it has none. */
 	readonly steps?: number;
-	/** Classifier-free guidance scale; 1 runs without. Default 7.5. */
+	/** Classifier-free guidance scale; 1 runs without. Default: the model's own; 7.5 where it has none. */
 	readonly guidance?: number;
 	/** 0 … 1. Default 0. */
 	readonly guidanceRescale?: number;
@@ -80,7 +80,8 @@ export class PictureSampler implements Disposable {
 		signal?: AbortSignal,
 	): Promise<PictureSampler> {
 		const { device, denoiser, autoencoder, textEncoder } = model;
-		const { size, batch = 1, steps = 50, guidance: scale = 7.5, guidanceRescale: rescale = 0, eta } = options;
+		const { size, batch = 1, guidanceRescale: rescale = 0, eta } = options;
+		const { steps, guidance: scale } = samplingOf(model, options);
 		checkSize(model, size);
 		if (!Number.isInteger(batch) || batch < 1)
 			throw new ArgumentError(`the batch must be a whole number from 1 on, not ${batch}`);
@@ -255,6 +256,14 @@ export class PictureSampler implements Disposable {
 	[Symbol.dispose](): void {
 		this.dispose();
 	}
+}
+
+/** What pictures are sampled with: what was asked for, else what the model says, else what is usual. */
+export function samplingOf(
+	model: FrozenModel,
+	{ steps, guidance }: { readonly steps?: number | undefined; readonly guidance?: number | undefined },
+): { steps: number; guidance: number } {
+	return { steps: steps ?? model.sampling?.steps ?? 50, guidance: guidance ?? model.sampling?.guidance ?? 7.5 };
 }
 
 /** @throws ArgumentError naming the two nearest sides */

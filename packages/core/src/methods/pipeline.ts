@@ -16,4 +16,12 @@ export interface FrozenModel {
 	/** How pictures are sampled unless told otherwise. */
 	readonly scheduler: SchedulerConfig;
 	readonly identity: ModelIdentity;
+	/** How pictures come out best, where the model says so; otherwise the field's usual values hold. */
+	readonly sampling?: SamplingDefaults;
+}
+
+export interface SamplingDefaults {
+	readonly steps?: number | undefined;
+	/** Classifier-free guidance scale. */
+	readonly guidance?: number | undefined;
 }

@@ -1,11 +1,25 @@
 // A model folder in diffusers' layout: a folder per component, each with its config.json and weights.
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
-import { Checkpoint, FileError, FormatError, parseSchedulerJson, type Tokenizer } from "@dreamdist/core";
+import {
+	Checkpoint,
+	FileError,
+	FormatError,
+	parseSchedulerJson,
+	type SamplingDefaults,
+	type Tokenizer,
+} from "@dreamdist/core";
+import { z } from "zod";
 import { loadTokenizer } from "../tokenizer/index.js";
 import { AUTOENCODER, assemble, type Component, type ComponentKind, TEXT_ENCODER, UNET } from "./components.js";
 import { readJsonFile, readTextFile } from "./json-file.js";
 import type { ModelFiles, OpenModelOptions } from "./model-files.js";
+
+/** Other keys are other programs'. */
+const generationConfig = z.object({
+	num_inference_steps: z.int().min(1).optional(),
+	guidance_scale: z.number().optional(),
+});
 
 export class DiffusersFolder implements ModelFiles {
 	readonly notes: readonly string[] = [];
@@ -62,6 +76,23 @@ export class DiffusersFolder implements ModelFiles {
 
 	tokenizer(): Promise<Tokenizer> {
 		return loadTokenizer(this.options.tokenizer ?? join(this.path, "tokenizer"));
+	}
+
+	/** `generation_config.json`, by diffusers' names of the arguments. */
+	async sampling(): Promise<SamplingDefaults> {
+		const source = join(this.path, "generation_config.json");
+		if (!existsSync(source)) return {};
+		const parsed = generationConfig.safeParse(await readJsonFile(source));
+		if (!parsed.success) {
+			const { path, message } = parsed.error.issues[0]!;
+			throw new FormatError(
+				"BAD_CONFIG",
+				source,
+				`${source}: ${path.length > 0 ? `"${path.join(".")}": ` : ""}${message}`,
+			);
+		}
+		const { num_inference_steps: steps, guidance_scale: guidance } = parsed.data;
+		return { steps, guidance };
 	}
 
 	dispose(): void {

@@ -1,5 +1,5 @@
 // A model on disk, whatever its layout.
-import type { Tokenizer } from "@dreamdist/core";
+import type { SamplingDefaults, Tokenizer } from "@dreamdist/core";
 import type { Component, ComponentKind } from "./components.js";
 
 export interface OpenModelOptions {
@@ -21,5 +21,7 @@ export interface ModelFiles extends Disposable {
 	/** The parsed scheduler_config.json, and how errors name it. */
 	scheduler(): Promise<{ json: unknown; source: string }>;
 	tokenizer(): Promise<Tokenizer>;
+	/** How pictures come out best; empty where the model does not say. */
+	sampling(): Promise<SamplingDefaults>;
 	dispose(): void;
 }

@@ -1,7 +1,14 @@
 // One .safetensors file with a whole model, in the original layout of latent diffusion.
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { Checkpoint, FileError, FormatError, type FrozenTensor, type Tokenizer } from "@dreamdist/core";
+import {
+	Checkpoint,
+	FileError,
+	FormatError,
+	type FrozenTensor,
+	type SamplingDefaults,
+	type Tokenizer,
+} from "@dreamdist/core";
 import type { AutoencoderConfig } from "../networks/autoencoder-config.js";
 import { loadTokenizer } from "../tokenizer/index.js";
 import { splitAttentionInput, type Tensors } from "./component-names.js";
@@ -122,6 +129,10 @@ export class SingleFile implements ModelFiles {
 			beside,
 			`${basename(this.path)} holds no tokenizer: name the folder of one (vocab.json, merges.txt), or put it at ${beside}`,
 		);
+	}
+
+	async sampling(): Promise<SamplingDefaults> {
+		return {};
 	}
 
 	dispose(): void {

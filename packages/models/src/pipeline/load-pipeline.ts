@@ -9,7 +9,7 @@ import {
 	openDevice,
 	type Tokenizer,
 } from "@dreamdist/core";
-import { resolveCached } from "../hub/index.js";
+import { findModel } from "../embedded/embedded-model.js";
 import { AUTOENCODER, type Component, type ComponentKind, TEXT_ENCODER, UNET } from "../loading/components.js";
 import { DiffusersFolder } from "../loading/diffusers-folder.js";
 import type { ModelFiles, OpenModelOptions } from "../loading/model-files.js";
@@ -54,7 +54,7 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
 }
 
 /**
- * Loads a text-to-image model: a path, or the id of one on the Hub (`name[@revision]`) that is in the local cache. Weights are packed for the device when the first program that reads them is compiled.
+ * Loads a text-to-image model: "mini", which comes with the package; a path; or the id of one on the Hub (`name[@revision]`) that is in the local cache. Weights are packed for the device when the first program that reads them is compiled.
  *
  * ```ts
  * const pipe = await loadPipeline("models/stable-diffusion-2-1");
@@ -71,11 +71,12 @@ export async function loadPipeline(idOrPath: string, options: LoadPipelineOption
 	const ownsDevice = device !== wanted;
 	let files: ModelFiles | undefined;
 	try {
-		files = await openModel(await resolveCached(idOrPath), options);
+		files = await openModel(await findModel(idOrPath), options);
 		const networks = await loadNetworks(files, signal, onProgress);
 		checkTogether(files.path, networks);
 		const { text, unet, vae, tokenizer } = networks;
 		const scheduler = await files.scheduler();
+		const sampling = await files.sampling();
 		const fingerprint = await fingerprintWeights(device, text.weights);
 		signal?.throwIfAborted();
 		for (const message of files.notes) onProgress?.({ kind: "note", message });
@@ -89,6 +90,7 @@ export async function loadPipeline(idOrPath: string, options: LoadPipelineOption
 			autoencoder: asAutoencoder(vae),
 			weights: [text.weights, unet.weights, vae.weights],
 			scheduler,
+			sampling,
 			fingerprint,
 		});
 	} catch (error) {

@@ -15,6 +15,7 @@ import {
 	type NoiseSchedule,
 	type Program,
 	readSchedulerConfig,
+	type SamplingDefaults,
 	type SchedulerConfig,
 	type SchedulerOverrides,
 	type TextEncoder,
@@ -47,6 +48,7 @@ export interface PipelineParts {
 	/** Of the three networks. */
 	weights: readonly WeightSet[];
 	scheduler: { json: unknown; source: string };
+	sampling: SamplingDefaults;
 	/** Of the text encoder's weights. */
 	fingerprint: string;
 }
@@ -61,6 +63,8 @@ export class Pipeline implements Disposable {
 	readonly autoencoder: Autoencoder;
 	/** The noise that the denoiser was trained with. */
 	readonly noiseSchedule: NoiseSchedule;
+	/** How pictures come out best, where the model's files say so. */
+	readonly sampling: SamplingDefaults;
 	/** What had to be assumed about the model, in sentences for the user. */
 	readonly notes: readonly string[];
 	/** Kernel launches of all calls so far. */
@@ -73,6 +77,7 @@ export class Pipeline implements Disposable {
 		this.textEncoder = parts.textEncoder;
 		this.denoiser = parts.denoiser;
 		this.autoencoder = parts.autoencoder;
+		this.sampling = parts.sampling;
 		this.notes = parts.files.notes;
 		// Every sampler shares the file's noise levels.
 		this.noiseSchedule = createNoiseSchedule(this.schedulerWith({ sampler: "ddim" }));
