@@ -255,6 +255,11 @@ int run(int argc, char** argv) {
 	Bench bench(kernel_table(isa), team, seconds);
 	for (const Entry& entry : entries())
 		if (std::string(entry.name).find(filter) != std::string::npos) entry.body(bench);
+	if (bench.rows.empty()) {
+		std::string groups;
+		for (const Entry& entry : entries()) groups += (groups.empty() ? "" : ", ") + std::string(entry.name);
+		return std::fprintf(stderr, "bench: no group's name contains \"%s\"; there are %s\n", filter.c_str(), groups.c_str()), 2;
+	}
 	const std::string machine = processor() + ", " + std::to_string(team.size()) + " threads, " + bench.table.name;
 	(json ? print_json : print_table)(bench, machine);
 	return 0;

@@ -1,6 +1,7 @@
 // Kernel microbenchmarks: BENCH(name) { … } adds rows to one table.
 //
 //   engine_bench [--json] [--isa NAME] [--threads N] [--filter TEXT] [--seconds S]
+// --filter runs the groups (the NAMEs of BENCH) whose name contains TEXT.
 // A row's rate is that of its fastest run; its share is of what the machine itself reaches in the same process: a loop of multiply-adds
 // in registers for GFLOP/s, memcpy for GB/s (bytes read plus bytes written).
 #pragma once
