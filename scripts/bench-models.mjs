@@ -8,7 +8,20 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { FrozenTensor, gradients, linear, mul, openDevice, sum } from "@dreamdist/core";
+import {
+	compileLearningStep,
+	FrozenTensor,
+	frameData,
+	frameWords,
+	gradients,
+	linear,
+	mul,
+	openDevice,
+	packFrames,
+	sum,
+	TokenState,
+	timestepScalars,
+} from "@dreamdist/core";
 import { loadPipeline } from "@dreamdist/models";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -33,6 +46,7 @@ if (!model) {
 }
 
 // GFLOP as the networks are usually counted (a multiplication and an addition are two): what PyTorch would do for the same result.
+// A row has `build`, the outputs of a graph, or `compile`, a program together with what it holds.
 const unet = (side, gflop) => ({
 	name: `UNet, latents ${side}x${side}, forward`,
 	gflop,
@@ -69,7 +83,56 @@ const ROWS = [
 		build: (pipe, graph) => ({ y: pipe.autoencoder.decode(graph.input("latents", [1, 32, 32, 4])) }),
 		inputs: () => ({ latents: numbers(32 * 32 * 4) }),
 	},
+	// A prompt goes through the text encoder forward and backward (2 x 44.9), a sample through the UNet (364); the rest is small.
+	learningStep({ prompts: 4, samples: 2, side: 32, gflop: 4 * 2 * 44.9 + 2 * 364 }),
 ];
+
+/** A whole step of learning by one picture: K prompts of 4 vectors encoded, S contexts sampled, the loss, its gradient, AdamW. */
+function learningStep({ prompts, samples, side, gflop }) {
+	return {
+		name: `learning step, ${side * 8}x${side * 8} pixels, K = ${prompts}, S = ${samples}`,
+		gflop,
+		async compile(pipe) {
+			const { device, textEncoder, denoiser, autoencoder } = pipe;
+			const tokens = numbers(prompts * 4 * textEncoder.width).map((value) => value * 0.02);
+			const one = { classes: 1, rows: null, accumulate: 1 };
+			const state = await TokenState.create(device, [1, prompts, 4, textEncoder.width], tokens, one);
+			const program = await compileLearningStep(device, { textEncoder, denoiser }, state, {
+				batch: 1,
+				samples,
+				encodedRows: 1,
+				latents: [side, side, denoiser.latentChannels],
+				orthogonal: "paper",
+				randomness: "seeded",
+				scalingFactor: autoencoder.scale,
+			});
+			const update = { lr: 1e-3, clip: 1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };
+			const inputs = {
+				...frameData(packFrames([frameWords(textEncoder.tokenizer, 4, {})], prompts)),
+				moments: numbers(side * side * 8),
+				timesteps: [500],
+				scalars: timestepScalars(pipe.noiseSchedule, [500], null),
+				latentKeys: keys(1),
+				noiseKeys: keys(1),
+				offsetKeys: keys(1),
+				omegaKeys: keys(samples),
+				noiseOffset: 0,
+				orthogonalWeight: 5e-3,
+				...state.inputs([1], 0, update),
+			};
+			return { program, inputs, dispose: () => state.dispose() };
+		},
+	};
+}
+
+/** [rows, 4] of random keys. */
+const keys = (rows) => Int32Array.from({ length: rows * 4 }, (_, i) => i * 7919);
+
+async function compileRow(device, pipe, row) {
+	if (row.compile) return row.compile(pipe);
+	const program = await device.compile((graph) => row.build(pipe, graph), { name: row.name });
+	return { program, inputs: row.inputs(), dispose: () => {} };
+}
 
 function predict(pipe, graph, side) {
 	const context = graph.input("context", [1, 77, pipe.denoiser.contextWidth]);
@@ -153,8 +216,7 @@ async function measure() {
 	const load = [await loadSeconds(device, ROWS[0]), await loadSeconds(device, ROWS[0])];
 	const pipe = await loadPipeline(model, { device });
 	for (const row of ROWS.filter(({ name }) => name.includes(options.filter))) {
-		const program = await device.compile((graph) => row.build(pipe, graph), { name: row.name });
-		const inputs = row.inputs();
+		const { program, inputs, dispose } = await compileRow(device, pipe, row);
 		await program.run(inputs);
 		const times = [];
 		for (let i = 0; i < 3; i++) times.push(await seconds(() => program.run(inputs)));
@@ -172,6 +234,7 @@ async function measure() {
 		);
 		if (options.profile) summarize(await program.profile(inputs));
 		program.dispose();
+		dispose();
 	}
 	for (const row of rows) Object.assign(row, { matmul, share: row.gflops / matmul });
 	pipe.dispose();

@@ -143,9 +143,10 @@ export class Learner implements Disposable {
 		return this.taken;
 	}
 
-	/** Bytes that the step's program needs. */
+	/** Bytes that the device needs for the steps, the picture encoder beside them and whatever else it holds. */
 	get plannedBytes(): number {
-		return this.program.memory.peak;
+		const { weights, state, arena, fixed } = this.model.device.memory;
+		return weights + state + arena + fixed;
 	}
 
 	/** Takes the next step. @throws DivergenceError when the loss is not finite */
