@@ -1,7 +1,7 @@
 // Whole networks of Stable Diffusion 2.1 at full size: `pnpm bench:models MODEL [--json] [--docs] [--filter TEXT] [--profile]`.
 //
-// MODEL is a folder as `dd init DIR --config sd21` writes it (random weights serve). Every row is the share of this engine's own best
-// large matmul, measured between them in the same run. --docs writes the table into docs/benchmarks.md. Nothing else should run meanwhile.
+// MODEL is a folder as `dd init DIR --config sd21` writes it (random weights serve). Every row is its fastest of three runs, as a share
+// of the fastest large matmul before, between and after them. --docs writes the table into docs/benchmarks.md. Nothing else should run meanwhile.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -151,7 +151,6 @@ const seconds = async (work) => {
 	await work();
 	return (performance.now() - start) / 1000;
 };
-const median = (times) => times.toSorted((a, b) => a - b)[times.length >> 1];
 
 /** GFLOP/s of products with a packed weight, as the networks' own layers are. */
 async function largeMatmuls(device) {
@@ -211,32 +210,25 @@ async function measure() {
 	const device = await openDevice("cpu");
 	const matmulRate = await largeMatmuls(device);
 	const rows = [];
-	let matmul = await matmulRate();
 	// The first time a virtual machine may have to ask its host for every page of memory.
 	const load = [await loadSeconds(device, ROWS[0]), await loadSeconds(device, ROWS[0])];
 	const pipe = await loadPipeline(model, { device });
 	for (const row of ROWS.filter(({ name }) => name.includes(options.filter))) {
 		const { program, inputs, dispose } = await compileRow(device, pipe, row);
 		await program.run(inputs);
-		const times = [];
-		for (let i = 0; i < 3; i++) times.push(await seconds(() => program.run(inputs)));
-		const rate = row.gflop / median(times);
-		matmul = Math.max(matmul, await matmulRate());
-		rows.push({
-			name: row.name,
-			gflop: row.gflop,
-			seconds: median(times),
-			gflops: rate,
-			memory: program.memory.peak,
-		});
-		console.error(
-			`${row.name}: ${median(times).toFixed(2)} s, ${rate.toFixed(0)} GFLOP/s; large matmul so far ${matmul.toFixed(0)}`,
-		);
+		// A shared machine's clock and memory change by the minute: the yardstick is taken before, between and after the runs.
+		let [time, matmul] = [Number.POSITIVE_INFINITY, await matmulRate()];
+		for (let i = 0; i < 3; i++) {
+			time = Math.min(time, await seconds(() => program.run(inputs)));
+			matmul = Math.max(matmul, await matmulRate());
+		}
+		const gflops = row.gflop / time;
+		rows.push({ ...row, seconds: time, gflops, matmul, share: gflops / matmul, memory: program.memory.peak });
+		console.error(`${row.name}: ${time.toFixed(2)} s, ${gflops.toFixed(0)} GFLOP/s; large matmul ${matmul.toFixed(0)}`);
 		if (options.profile) summarize(await program.profile(inputs));
 		program.dispose();
 		dispose();
 	}
-	for (const row of rows) Object.assign(row, { matmul, share: row.gflops / matmul });
 	pipe.dispose();
 	const machine = `${cpus()[0]?.model.trim()}, ${device.threads} threads, ${device.isa}`;
 	device.dispose();
