@@ -2,11 +2,6 @@
 //
 // MODEL is a folder as `dd init DIR --config sd21` writes it (random weights serve). Every row is its fastest of three runs, as a share
 // of the fastest large matmul before, between and after them. --docs writes the table into docs/benchmarks.md. Nothing else should run meanwhile.
-import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
 	compileLearningStep,
@@ -23,10 +18,7 @@ import {
 	timestepScalars,
 } from "@dreamdist/core";
 import { loadPipeline } from "@dreamdist/models";
-
-const root = fileURLToPath(new URL("..", import.meta.url));
-const BEGIN = "<!-- model benchmarks: written by `pnpm bench:models MODEL --docs` -->";
-const END = "<!-- end of model benchmarks -->";
+import { describeMachine, measuredOn, writeTable } from "./docs-table.mjs";
 
 const { values: options, positionals } = parseArgs({
 	allowPositionals: true,
@@ -230,15 +222,14 @@ async function measure() {
 		dispose();
 	}
 	pipe.dispose();
-	const machine = `${cpus()[0]?.model.trim()}, ${device.threads} threads, ${device.isa}`;
+	const machine = describeMachine(device);
 	device.dispose();
 	return { machine, load, rows };
 }
 
 function table({ machine, load, rows }) {
-	const commit = spawnSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).stdout?.trim();
 	return [
-		`${machine}; ${commit || "a tree without git"}; ${new Date().toISOString().slice(0, 10)}. f32 compute, weights as stored. From the files (in the page cache) to the first output of the UNet: ${load[0].toFixed(1)} s, and ${load[1].toFixed(1)} s when done again.`,
+		`${measuredOn(machine)}. f32 compute, weights as stored. From the files (in the page cache) to the first output of the UNet: ${load[0].toFixed(1)} s, and ${load[1].toFixed(1)} s when done again.`,
 		"",
 		"| network | GFLOP | time | rate | large matmul | share |",
 		"|---|---:|---:|---:|---:|---:|",
@@ -250,11 +241,5 @@ function table({ machine, load, rows }) {
 }
 
 const result = await measure();
-if (options.docs) {
-	const path = join(root, "docs", "benchmarks.md");
-	const text = readFileSync(path, "utf8");
-	const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-	if (begin < 0 || end < begin) throw new Error(`${path} has lost its markers "${BEGIN}" and "${END}"`);
-	writeFileSync(path, `${text.slice(0, begin + BEGIN.length)}\n\n${table(result)}\n\n${text.slice(end)}`);
-}
+if (options.docs) writeTable("model benchmarks", table(result));
 console.log(options.json ? JSON.stringify(result, null, "\t") : table(result));

@@ -3,14 +3,13 @@
 // Builds native/bench into a folder of its own, with oneDNN beside our kernels where the system has it, and runs it. --docs writes the
 // table, with the machine it ran on, into docs/benchmarks.md. Nothing else should run on the machine meanwhile.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { measuredOn, writeTable } from "./docs-table.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const BEGIN = "<!-- benchmarks: written by `pnpm bench --docs` -->";
-const END = "<!-- end of benchmarks -->";
 
 function fail(message) {
 	console.error(message);
@@ -54,17 +53,18 @@ function build() {
 const number = (value, digits = 0) => (value === null || value === undefined ? "" : value.toFixed(digits));
 
 function table({ machine, peakGflops, peakGbps, rows }) {
-	const commit =
-		spawnSync("git", ["rev-parse", "--short", "HEAD"], { cwd: root, encoding: "utf8" }).stdout?.trim() ||
-		"a tree without git";
-	const ratios = rows.filter((row) => row.onednn).map((row) => row.gflops / row.onednn);
-	const mean = ratios.length ? Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length) : null;
+	const ratio = (row) => row.gflops / row.onednn;
+	const compared = rows.filter((row) => row.onednn).sort((a, b) => ratio(a) - ratio(b));
+	const mean = Math.exp(compared.reduce((sum, row) => sum + Math.log(ratio(row)), 0) / compared.length);
 	return [
-		`${machine}; ${commit}; ${new Date().toISOString().slice(0, 10)}. Measured peak: ${number(peakGflops)} GFLOP/s (FMA loop), ${number(peakGbps, 1)} GB/s (memcpy, read + write).`,
-		...(mean
+		`${measuredOn(machine)}. Measured peak: ${number(peakGflops)} GFLOP/s (FMA loop), ${number(peakGbps, 1)} GB/s (memcpy, read + write).`,
+		...(compared.length > 0
 			? [
 					"",
-					`Against oneDNN over the rows that have it: geometric mean ${number(mean, 2)}, lowest ${number(Math.min(...ratios), 2)}.`,
+					`Against oneDNN over the ${compared.length} rows that have it: geometric mean ${number(mean, 2)}; lowest ${compared
+						.slice(0, 3)
+						.map((row) => `${number(ratio(row), 2)} (${row.name})`)
+						.join(", ")}.`,
 				]
 			: []),
 		"",
@@ -72,17 +72,9 @@ function table({ machine, peakGflops, peakGbps, rows }) {
 		"|---|---:|---:|---:|---:|",
 		...rows.map(
 			(row) =>
-				`| ${row.name} | ${row.gflops ? `${number(row.gflops)} GFLOP/s` : `${number(row.gbps, 1)} GB/s`} | ${number(row.percentOfPeak)} % | ${number(row.onednn)} | ${row.onednn ? number(row.gflops / row.onednn, 2) : ""} |`,
+				`| ${row.name} | ${row.gflops ? `${number(row.gflops)} GFLOP/s` : `${number(row.gbps, 1)} GB/s`} | ${number(row.percentOfPeak)} % | ${number(row.onednn)} | ${row.onednn ? number(ratio(row), 2) : ""} |`,
 		),
 	].join("\n");
-}
-
-function writeDocs(result) {
-	const path = join(root, "docs", "benchmarks.md");
-	const text = readFileSync(path, "utf8");
-	const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
-	if (begin < 0 || end < begin) fail(`bench: ${path} has lost its markers "${BEGIN}" and "${END}"`);
-	writeFileSync(path, `${text.slice(0, begin + BEGIN.length)}\n\n${table(result)}\n\n${text.slice(end)}`);
 }
 
 const options = parseOptions(process.argv.slice(2));
@@ -93,5 +85,5 @@ const { status, stdout } = spawnSync(bench, ["--json", ...options.filter], {
 });
 if (status !== 0) fail("bench: the benchmark failed");
 const result = JSON.parse(stdout);
-if (options.docs) writeDocs(result);
+if (options.docs) writeTable("benchmarks", table(result));
 console.log(options.json ? JSON.stringify(result, null, "\t") : table(result));
