@@ -35,6 +35,9 @@ const SMALL = [
 const train = (out: string, ...args: string[]) =>
 	run("train", "images", "--model", model, "--out", out, ...SMALL, ...args);
 
+/** What `--json` says at the end. */
+const resultOf = ({ stdout }: { stdout: string }) => JSON.parse(stdout.trim().split("\n").at(-1)!);
+
 function lines(out: string): { step: number; loss: number }[] {
 	const path = join(folder, out, "metrics.jsonl");
 	if (!existsSync(path)) return [];
@@ -82,7 +85,7 @@ describe.skipIf(missing !== undefined)("dreamdist train", () => {
 		const target = Math.max(14, taken + 2);
 		const resumed = run("train", "--resume", "killed", "--steps", String(target), "--json");
 		expect(resumed.stderr).toBe("");
-		const result = JSON.parse(resumed.stdout);
+		const result = resultOf(resumed);
 		expect(result).toMatchObject({ steps: target });
 		expect(result.stepsNow).toBeLessThan(target);
 		const reference = target === 14 ? "whole" : "longer";
@@ -112,6 +115,19 @@ describe.skipIf(missing !== undefined)("dreamdist train", () => {
 			step: steps,
 		});
 	}, 120_000);
+
+	it("tells a program that follows the plan, every step and the result", () => {
+		const { status, stdout, stderr } = train("followed", "--steps", "3", "--json");
+		expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+		const events = stdout
+			.trim()
+			.split("\n")
+			.map((line) => JSON.parse(line) as { event: string; step?: number; steps?: number });
+		expect(events.map(({ event }) => event)).toEqual(["plan", "step", "step", "step", "result"]);
+		expect(events.slice(1, 4).map(({ step }) => step)).toEqual([1, 2, 3]);
+		expect(events[0]).toMatchObject({ pictures: 4, startStep: 0, plannedBytes: expect.any(Number) });
+		expect(events[4]).toMatchObject({ steps: 3, distribution: join(folder, "followed", "distribution.safetensors") });
+	});
 
 	it("shows what was learned", () => {
 		const seen = run("inspect", "whole", "--model", model, "--json");
@@ -160,7 +176,7 @@ describe.skipIf(missing !== undefined)("dreamdist train", () => {
 			spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: "utf8", env });
 		const learned = dd("train", "--set", "breakfast-weather", "--steps", "1", "--size", "64", "--json");
 		expect(learned.stderr).toBe("");
-		expect(JSON.parse(learned.stdout).run).toBe(join(folder, "runs", "breakfast-weather"));
+		expect(resultOf(learned).run).toBe(join(folder, "runs", "breakfast-weather"));
 		const record = JSON.parse(readFileSync(join(folder, "runs", "breakfast-weather", "run.json"), "utf8"));
 		expect(record.model.id).toBe("mini");
 		expect(record.pictures).toHaveLength(8);

@@ -46,7 +46,7 @@ export function addCommonOptions(command: Command): void {
 				.default("auto"),
 		)
 		.addOption(new Option("--dtype <dtype>", "storage type of weights").choices(["f32", "bf16", "f16"]))
-		.option("--json", "print one JSON document instead of text", false)
+		.option("--json", "print JSON instead of text: one document, or from train a line an event, the result last", false)
 		.option("--quiet", "print nothing but errors and results", false);
 }
 

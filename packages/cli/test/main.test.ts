@@ -178,6 +178,19 @@ describe("runCli", () => {
 		await runCli(["train", "--json"], printing);
 		expect([JSON.parse(out), errors]).toEqual([{ loss: 1 }, ""]);
 	});
+
+	it("prints events with --json only, a line each, the result as the last", async () => {
+		const printing = table(async ({ output }) => {
+			output.event("step", { step: 1 });
+			output.result({ steps: 1 }, () => "done");
+			return undefined;
+		});
+		await runCli(["train"], printing);
+		expect(out).toBe("done\n");
+		out = "";
+		await runCli(["train", "--json"], printing);
+		expect(out).toBe('{"event":"step","step":1}\n{"event":"result","steps":1}\n');
+	});
 });
 
 it("says how to build it where it is not built", () => {

@@ -116,11 +116,15 @@ async function run(context: CommandContext<TrainArguments>): Promise<number> {
 				steps = plan.settings.steps;
 				startStep = plan.startStep;
 				for (const text of planLines(plan, job.model, pipe.device)) output.notice(text);
+				output.event("plan", { model: job.model, device: pipe.device.toString(), ...plan });
 				if (startStep >= steps) output.notice(`The run is finished: all ${steps} steps were taken.`);
 			},
 		};
 		const learning = learn(pipe, job.images, learnOptions);
-		for await (const step of learning) line.update(step, steps);
+		for await (const step of learning) {
+			line.update(step, steps);
+			output.event("step", step);
+		}
 		line.close();
 		const { steps: taken, last } = await learning.result();
 		const result = {
