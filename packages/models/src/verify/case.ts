@@ -74,6 +74,14 @@ export class VerifyCase {
 		private readonly tensors: SafetensorsFile | null,
 	) {}
 
+	/** What the set says about the case, as its kind needs it. @throws FormatError naming the first key that is wrong */
+	read<T>(schema: z.ZodType<T>): T {
+		const parsed = schema.safeParse(this.attributes);
+		if (parsed.success) return parsed.data;
+		const { path, message } = parsed.error.issues[0]!;
+		throw new FormatError("BAD_SET", this.file, `the case's "${path.join(".")}" does not fit its kind (${message})`);
+	}
+
 	/** The model that the case, or else its set, names. */
 	model(): Promise<ModelFiles> {
 		return this.openModel();

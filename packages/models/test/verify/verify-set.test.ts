@@ -59,6 +59,11 @@ describe("verifySet", () => {
 		expect((await verifyOne("vae", { file: "none.safetensors" }, null, "../tiny")).message).toContain("does not exist");
 	});
 
+	it("reports a case that does not say what its kind needs, in one sentence", async () => {
+		const { message } = await verifyOne("compose", { weights: "half" }, { "out.mean": floats([1], [1]) }, "../tiny");
+		expect(message).toMatch(/^the case's "weights" does not fit its kind \(.*\)$/);
+	});
+
 	it("reports what nothing is compared with", async () => {
 		const tensors = { sample: floats([1], [1, 1]), noise: floats([1], [1, 1]), timestep: floats([3], [1]) };
 		const config = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: "scaled_linear" };

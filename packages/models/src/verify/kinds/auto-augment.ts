@@ -29,7 +29,7 @@ type Applied = z.infer<typeof operation> & { op: AugmentationName };
 /** Operations of AutoAugment, every byte equal; and that magnitudes mean the arguments listed. */
 export const autoAugmentCase: CaseKind = async (one) => {
 	if (one.attributes.op === "policy_v0") return policy(one);
-	const { op, runs, fill: outside } = operationCase.parse(one.attributes);
+	const { op, runs, fill: outside } = one.read(operationCase);
 	const images = await Promise.all([0, 1].map((i) => (one.has(`image_${i}`) ? one.picture(`image_${i}`) : null)));
 	const outputs: number[] = [];
 	for (const run of runs) {
@@ -43,7 +43,7 @@ export const autoAugmentCase: CaseKind = async (one) => {
 };
 
 async function policy(one: VerifyCase): Promise<void> {
-	const { sub_policies, fill: outside } = policyCase.parse(one.attributes);
+	const { sub_policies, fill: outside } = one.read(policyCase);
 	const image = await one.picture("image_0");
 	const outputs: number[] = [];
 	sub_policies.forEach((steps, i) => {

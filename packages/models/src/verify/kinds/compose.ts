@@ -9,7 +9,7 @@ const attributesSchema = wordsSchema.extend({ weights: z.array(z.number()).min(1
 
 /** Distributions mixed with weights, by the paper's Eq. 7. */
 export const composeCase: CaseKind = async (one) => {
-	const { weights, ...words } = attributesSchema.parse(one.attributes);
+	const { weights, ...words } = one.read(attributesSchema);
 	const model = await promptModel(one);
 	const encoder = new PromptEncoder(model.device, model.textEncoder);
 	try {

@@ -15,13 +15,7 @@ const attributesSchema = wordsSchema.extend({
 
 /** A picture of one sampled prompt, from given ω and noise. */
 export const generateCase: CaseKind = async (one) => {
-	const {
-		guidance_scale: guidance,
-		steps,
-		std_scale: gamma,
-		scheduler,
-		...words
-	} = attributesSchema.parse(one.attributes);
+	const { guidance_scale: guidance, steps, std_scale: gamma, scheduler, ...words } = one.read(attributesSchema);
 	const model = await promptModel(one, scheduler);
 	const tokens = await readPrompts(one, "tokens");
 	const noise = await one.input("noise");

@@ -14,7 +14,7 @@ const schema = z.looseObject({
 
 /** The distance of two pictures, layer by layer. */
 export const lpipsCase: CaseKind = async (one) => {
-	const { net, expected } = schema.parse(one.attributes);
+	const { net, expected } = one.read(schema);
 	const { weights } = await one.component(LPIPS, { net });
 	const { data, shape } = imagesToF32([await one.picture("image_0"), await one.picture("image_1")]);
 	const results: Record<string, ArrayLike<number>> = await one.runner.run(

@@ -27,7 +27,7 @@ const attributesSchema = wordsSchema.extend({ ortho_weight: z.number().default(0
 
 /** One step of learning: features, Gaussian, losses, and the gradient of each with respect to the vectors. */
 export const promptStepCase: CaseKind = async (one) => {
-	const { ortho_weight: weight, ...words } = attributesSchema.parse(one.attributes);
+	const { ortho_weight: weight, ...words } = one.read(attributesSchema);
 	const model = await promptModel(one);
 	const given = await readPrompts(one, "tokens");
 	const { prompts, vectors, width } = given;

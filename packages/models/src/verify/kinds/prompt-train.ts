@@ -22,7 +22,7 @@ const attributesSchema = wordsSchema.extend({
 
 /** Several steps of learning on given latents, noise and ω. */
 export const promptTrainCase: CaseKind = async (one) => {
-	const settings = attributesSchema.parse(one.attributes);
+	const settings = one.read(attributesSchema);
 	const model = await promptModel(one);
 	const { device } = one.runner;
 	const given = await readPrompts(one, "tokens");

@@ -17,7 +17,7 @@ const schema = z.looseObject({ runs: z.array(run).min(1) });
 
 /** Resizing and centre crops, every byte equal. */
 export const resizeCase: CaseKind = async (one) => {
-	const { runs } = schema.parse(one.attributes);
+	const { runs } = one.read(schema);
 	const image = await one.picture("image");
 	for (const { output, filter, width, height, shorter_side, crop, crop_output } of runs) {
 		const resized = resizeImage(image, width, height, filter);

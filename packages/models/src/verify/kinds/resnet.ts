@@ -54,7 +54,7 @@ export const resnetCase: CaseKind = async (one) => {
 const isStatistic = (name: string) => /running_(mean|var)$/.test(name);
 
 async function train(one: VerifyCase, { config, weights }: Classifier): Promise<void> {
-	const settings = trainingSchema.parse(one.attributes);
+	const settings = one.read(trainingSchema);
 	const { device } = one.runner;
 	const state = await stateOf(device, weights.tensors);
 	const trained = [...state.keys()].filter((name) => !isStatistic(name));
