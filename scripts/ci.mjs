@@ -76,6 +76,12 @@ async function compileCuda() {
 	return addCounts(build, await wholeStep(process.execPath, ["-e", check], { limit: MINUTE }));
 }
 
+/** The engine of the step before, with CUDA where there is nvcc; otherwise the usual one serves to try the kit. */
+function builtWithCuda() {
+	const usual = join("packages", "native-cuda", "bin", `${process.platform}-${process.arch}`);
+	return ["--addon", findNvcc() === undefined ? usual : join("build-cuda", "bin")];
+}
+
 const node = process.execPath;
 const nativeTests = (...args) =>
 	countedStep(node, [join("scripts", "native-tests.mjs"), ...args], { limit: 30 * MINUTE });
@@ -89,6 +95,8 @@ const STEPS = {
 		wholeStep(node, [join("node_modules", "@biomejs", "biome", "bin", "biome"), "check", "."], { limit: 5 * MINUTE }),
 	"native tests": () => nativeTests(),
 	"CUDA compilation": compileCuda,
+	"GPU kit on the emulated device": () =>
+		countedStep(node, [join("scripts", "gpu", "try.mjs"), ...builtWithCuda()], { limit: 10 * MINUTE }),
 	"CUDA kernels' registers, shared memory and spills": () =>
 		wholeStep(node, [join("scripts", "cuda-budgets.mjs")], { limit: 10 * MINUTE }),
 	"native tests with the address and undefined-behaviour sanitizers": () =>

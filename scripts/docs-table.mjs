@@ -8,14 +8,14 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const path = join(root, "docs", "benchmarks.md");
 
-/** Puts a text between the marks `<!-- NAME: written by … -->` and `<!-- end of NAME -->`. */
-export function writeTable(name, text) {
-	const page = readFileSync(path, "utf8");
+/** Puts a text between the marks `<!-- NAME: written by … -->` and `<!-- end of NAME -->` of the page, or of another file. */
+export function writeTable(name, text, file = path) {
+	const page = readFileSync(file, "utf8");
 	const begin = page.indexOf(`<!-- ${name}: written by `);
 	const end = page.indexOf(`<!-- end of ${name} -->`);
 	const from = page.indexOf("-->", begin) + "-->".length;
-	if (begin < 0 || end < from) throw new Error(`${path} has lost its marks "${name}"`);
-	writeFileSync(path, `${page.slice(0, from)}\n\n${text}\n\n${page.slice(end)}`);
+	if (begin < 0 || end < from) throw new Error(`${file} has lost its marks "${name}"`);
+	writeFileSync(file, `${page.slice(0, from)}\n\n${text}\n\n${page.slice(end)}`);
 }
 
 /** The commit that is checked out, or what stands for it. */

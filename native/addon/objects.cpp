@@ -370,7 +370,7 @@ Napi::Value JsDevice::create_program(const Napi::CallbackInfo& info) {
 	return object;
 }
 
-// run(program, inputs: TypedArray[], outputs: (TypedArray|null)[], abortFlag | null, poison, profile: Float64Array | null): Promise<void>
+// run(program, inputs: TypedArray[], outputs: (TypedArray|null)[], abortFlag | null, poison, profile: Float64Array | null, cold): Promise<void>
 Napi::Value JsDevice::run(const Napi::CallbackInfo& info) {
 	Napi::Env env = info.Env();
 	Device& device = alive(env);
@@ -405,6 +405,7 @@ Napi::Value JsDevice::run(const Napi::CallbackInfo& info) {
 		if (flag->raised) request->abort = true;
 	}
 	request->poison = info[4].ToBoolean();
+	request->cold = info[6].ToBoolean();
 	if (info[5].IsTypedArray()) {
 		const Bytes array = bytes_of_array(env, info[5], "profile");
 		if (array.size < (int64_t)(spec.calls.size() * sizeof(double))) bad(env, "the profile array is too short");

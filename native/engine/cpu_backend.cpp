@@ -1,4 +1,5 @@
 #include <cstring>
+#include <vector>
 
 #include "dreamdist/backend.h"
 
@@ -47,8 +48,17 @@ public:
 		else std::memcpy(to, source, source_bytes);
 	}
 
+protected:
+	void flush_caches() override {
+		flushing_.resize(kFlushBytes);
+		std::memset(flushing_.data(), ++pattern_, flushing_.size());
+	}
+
 private:
+	static constexpr size_t kFlushBytes = 64 << 20;  // larger than the caches of most processors
 	const KernelTable& table_;
+	std::vector<uint8_t> flushing_;
+	uint8_t pattern_ = 0;
 };
 
 }  // namespace

@@ -162,21 +162,18 @@ bool Device::stopped(const RunRequest& request) const { return request.abort.loa
 void Device::run_calls(RunRequest& request, uint8_t* base) {
 	const ProgramSpec& spec = request.program->spec;
 	const Operand* operands = request.program->operands_.data();
-	using clock = std::chrono::steady_clock;
 	for (size_t i = 0; i < spec.calls.size(); i++) {
 		const Call& call = spec.calls[i];
 		if ((int32_t)i < spec.commit && stopped(request)) throw Aborted();
 		KernelArgs args{{operands, call.slots.size()}, call.ints, call.floats, base + call.scratch_offset, backend_->context(), (int32_t)i};
-		const auto start = request.profile ? clock::now() : clock::time_point{};
 		try {
-			call.kernel->run(args, *team_);
-			if (request.profile) backend_->finish();
+			if (request.profile) request.profile[i] = backend_->time([&] { call.kernel->run(args, *team_); }, request.cold);
+			else call.kernel->run(args, *team_);
 		} catch (const CallError&) {
 			throw;
 		} catch (const Error& error) {
 			throw Error(call.label + ": " + error.what());
 		}
-		if (request.profile) request.profile[i] = std::chrono::duration<double, std::micro>(clock::now() - start).count();
 		operands += call.slots.size();
 	}
 }

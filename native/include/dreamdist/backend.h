@@ -1,5 +1,6 @@
 // What a kind of device is made of: its memory and its kernels. The CPU's is cpu_backend(); the others implement the same interface.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <span>
@@ -43,6 +44,17 @@ public:
 	virtual void run(std::unique_ptr<Recording>& /*recording*/, const std::function<void()>& calls) { calls(); }
 	// Waits for what is queued. Throws what failed meanwhile; CallError where the call is known.
 	virtual void finish() {}
+	// How long what `call` queues takes, in microseconds; waits for it. `cold`: with other data in the caches than the call's.
+	virtual double time(const std::function<void()>& call, bool cold) {
+		if (cold) flush_caches();
+		const auto start = std::chrono::steady_clock::now();
+		call();
+		finish();
+		return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+	}
+
+protected:
+	virtual void flush_caches() {}  // an emulated device has none
 };
 using BackendPtr = std::shared_ptr<Backend>;
 

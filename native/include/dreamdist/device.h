@@ -83,6 +83,7 @@ struct RunRequest {
 	std::vector<std::vector<uint8_t>> inputs;  // one per region
 	std::vector<uint8_t*> outputs;             // one per region; null: not wanted
 	double* profile = nullptr;                 // microseconds per call, if wanted
+	bool cold = false;                         // each call of a profile finds caches that hold other data
 	bool poison = false;                       // fill the arena with NaN first
 	std::atomic<bool> abort{false};
 };

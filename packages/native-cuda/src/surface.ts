@@ -75,6 +75,8 @@ export interface NativeDevice {
 		abort: NativeAbortFlag | null,
 		poison: boolean,
 		profile: Float64Array | null,
+		/** Times of a profile are taken with other data in the device's caches. */
+		cold?: boolean,
 	): Promise<void>;
 	/** Runs every kernel on a small shape; rejects with the name of the first that does not compute what the CPU computes. */
 	selfTest(): Promise<void>;

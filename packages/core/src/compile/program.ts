@@ -92,12 +92,17 @@ export class Program<K extends string = string> implements Disposable {
 		return (await this.execute(inputs, options, null)).results;
 	}
 
-	/** Runs once and tells how long each kernel call took, in microseconds. */
+	/**
+	 * Runs once and tells how long each kernel call took, in microseconds, on the device's own clock.
+	 *
+	 * @param options.cold each call finds other data in the device's caches, as in a network larger than they are
+	 */
 	async profile(
 		inputs: Readonly<Record<string, InputData>> = {},
+		options: { cold?: boolean } = {},
 	): Promise<{ kernel: string; label: string; microseconds: number }[]> {
 		const times = new Float64Array(this.kernelCalls);
-		await this.execute(inputs, {}, times);
+		await this.execute(inputs, {}, times, options.cold);
 		return this.parts.emitted.calls.map(({ kernel, label }, i) => ({ kernel, label, microseconds: times[i]! }));
 	}
 
@@ -162,6 +167,7 @@ export class Program<K extends string = string> implements Disposable {
 		inputs: Readonly<Record<string, InputData>>,
 		options: RunOptions,
 		profile: Float64Array | null,
+		cold = false,
 	) {
 		this.alive();
 		options.signal?.throwIfAborted();
@@ -173,7 +179,7 @@ export class Program<K extends string = string> implements Disposable {
 		const raise = () => flag?.raise();
 		signal?.addEventListener("abort", raise, { once: true });
 		try {
-			await this.device.native.run(this.parts.native, inputArrays, raw, flag, options.poison ?? false, profile);
+			await this.device.native.run(this.parts.native, inputArrays, raw, flag, options.poison ?? false, profile, cold);
 		} catch (error) {
 			if ((error as { code?: string }).code === "ABORTED" && signal?.aborted) throw signal.reason;
 			throw new DeviceError(`${this.name}: ${(error as Error).message}`, { cause: error });

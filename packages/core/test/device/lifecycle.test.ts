@@ -123,6 +123,23 @@ describe("lifecycle", () => {
 		await expect(program.run({ latents: new Float32Array(6), seed: 1 })).rejects.toThrow('there is no input "seed"');
 	});
 
+	it("a profile times every call, with warm caches and with cold ones, and computes what a run does", async () => {
+		const tensor = await device.tensor([64], { name: "sum" });
+		const program = await device.compile((g) => {
+			g.assign(tensor, dd.add(g.state(tensor), dd.sum(dd.matmul(g.input("x", [64, 64]), g.input("x2", [64, 64])), 0)));
+			return {};
+		});
+		const ones = new Float32Array(64 * 64).fill(1);
+		for (const cold of [false, true]) {
+			const calls = await program.profile({ x: ones, x2: ones }, { cold });
+			expect(calls).toHaveLength(program.kernelCalls);
+			expect(calls.map(({ kernel }) => kernel)).toContain("matmul");
+			for (const { kernel, microseconds } of calls) expect(microseconds, kernel).toBeGreaterThan(0);
+		}
+		expect((await tensor.read())[0]).toBe(2 * 64 * 64);
+		tensor.dispose();
+	});
+
 	it("a plan over the limit is refused with its numbers and what would lower it", async () => {
 		const small = await dd.openDevice("cpu", { threads: 1, memoryLimit: 20 * 2 ** 20 });
 		const attempt = small.compile((g) => ({ y: dd.neg(dd.sum(dd.add(g.input("x", [4096, 1024]), 1), 0)) }), {

@@ -1,0 +1,84 @@
+// Times of single kernels on the device's own clock, with other data in its caches each time; medians.
+import { FrozenTensor, Graph, openDevice } from "@dreamdist/core";
+import { floorSeconds, ratesOf } from "../cards.mjs";
+import { FULL, QUICK } from "../kernel-cases.mjs";
+import { median, noise } from "../numbers.mjs";
+
+const REPEATS = 9;
+const WEIGHT_BYTES = 4;
+
+async function measure(device, one, repeats) {
+	const tensors = {};
+	const weights = {};
+	let seed = 1;
+	for (const [name, { shape, frozen }] of Object.entries(one.tensors)) {
+		const data = noise(
+			shape.reduce((a, b) => a * b, 1),
+			seed++,
+		);
+		if (frozen) weights[name] = new FrozenTensor(`${one.name} ${name}`, shape, "f32", { data });
+		else tensors[name] = await device.tensor(shape, { name, data });
+	}
+	const build = (graph) => {
+		const values = {};
+		for (const [name, tensor] of Object.entries(tensors)) values[name] = graph.state(tensor);
+		for (const [name, weight] of Object.entries(weights)) values[name] = graph.frozen(weight);
+		return [one.build(values)].flat();
+	};
+	// The results stay on the device: reading them back would take longer than the kernel.
+	const results = [];
+	for (const { shape } of build(new Graph())) results.push(await device.tensor(shape, { name: "y" }));
+	const program = await device.compile((graph) => {
+		build(graph).forEach((value, i) => {
+			graph.assign(results[i], value);
+		});
+		return {};
+	});
+	try {
+		await program.run();
+		const times = new Map();
+		for (let i = 0; i < repeats; i++)
+			(await program.profile({}, { cold: true })).forEach(({ kernel, microseconds }, call) => {
+				if (kernel === one.kernel) times.set(call, [...(times.get(call) ?? []), microseconds]);
+			});
+		if (times.size === 0) throw new Error(`its program has no kernel ${one.kernel}`);
+		return [...times.values()].reduce((sum, values) => sum + median(values), 0) / 1e6;
+	} finally {
+		program.dispose();
+		for (const tensor of [...Object.values(tensors), ...results]) tensor.dispose();
+		device.releaseUnusedWeights();
+	}
+}
+
+export async function run(report, { device: kind, quick, facts, seconds }) {
+	const until = performance.now() + seconds * 1000;
+	const device = await openDevice(kind);
+	const rates = ratesOf(facts.card);
+	const cases = quick ? QUICK : FULL;
+	let left = 0;
+	for (const one of cases) {
+		if (performance.now() > until - 4000) {
+			left++;
+			continue;
+		}
+		try {
+			const time = await measure(device, one, quick ? 3 : REPEATS);
+			const weights = Object.values(one.tensors).filter(({ frozen }) => frozen);
+			const bytes =
+				one.elements * 4 + weights.reduce((sum, { shape }) => sum + WEIGHT_BYTES * shape.reduce((a, b) => a * b, 1), 0);
+			const floor = floorSeconds(rates, "f32", one.flop, bytes);
+			report.row({
+				id: `kernel.${one.name}.f32`,
+				name: one.name,
+				value: one.flop > 0 ? one.flop / time / 1e12 : bytes / time / 1e9,
+				unit: one.flop > 0 ? "TFLOP/s" : "GB/s",
+				floor: floor === null ? null : floor / time,
+				detail: `${(time * 1e6).toFixed(0)} µs, f32`,
+			});
+		} catch (error) {
+			report.check(one.name, false, String(error.message).split("\n")[0]);
+		}
+	}
+	if (left > 0) report.note(`${left} of ${cases.length} shapes were left out for lack of time`);
+	device.dispose();
+}
