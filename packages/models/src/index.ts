@@ -7,6 +7,7 @@ export {
 	findModel,
 	missingFromEmbedded,
 } from "./embedded/embedded-model.js";
+export { lossCurves, modelCard, readStageHistory, type StageHistory } from "./embedded/model-card.js";
 export { FID_PREPROCESSINGS, type FidPreprocessing, fidPixels } from "./encoders/fid-pixels.js";
 export { type LoadedEncoder, loadEncoder } from "./encoders/load-encoder.js";
 export * from "./hub/index.js";

@@ -1,7 +1,12 @@
-import { FormatError, readWholeFile } from "@dreamdist/core";
+import { FileError, FormatError, readWholeFile } from "@dreamdist/core";
 
 /** Configuration files have a few hundred bytes. */
 const LIMIT = 2 ** 24;
+
+/** Whether reading failed because there is no such file. */
+export function isNotThere(error: unknown): boolean {
+	return error instanceof FileError && error.code === "FILE_NOT_FOUND";
+}
 
 /**
  * Reads a text file.

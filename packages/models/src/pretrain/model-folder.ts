@@ -16,6 +16,9 @@ export const WEIGHT_FILES = {
 	vae: "diffusion_pytorch_model.safetensors",
 } as const;
 
+/** The recipe that a folder's networks were trained by. */
+export const RECIPE_FILE = "recipe.json";
+
 export type ComponentFolder = keyof typeof WEIGHT_FILES;
 
 async function writeJson(path: string, json: object): Promise<void> {
@@ -51,6 +54,7 @@ export async function writeModelIndex(folder: string, recipe: Recipe): Promise<v
 		num_inference_steps: sampleSteps,
 	});
 	await writeJson(join(folder, "scheduler", "scheduler_config.json"), { ...scheduler, _diffusers_version: DIFFUSERS });
+	await writeJson(join(folder, RECIPE_FILE), recipe);
 	await writeJson(join(folder, "model_index.json"), {
 		_class_name: "StableDiffusionPipeline",
 		_diffusers_version: DIFFUSERS,

@@ -1,24 +1,25 @@
-// How well a model paints the world: its pictures of held-out captions, read by the classifier.
-import { type Device, generateSweep } from "@dreamdist/core";
-import { ATTRIBUTES, type Attribute, PICTURE_BYTES, plainCaption, render, type Scene } from "@dreamdist/world";
+// How well a model paints the world: its pictures of held-out captions, read by the classifier; and how well its other networks do.
+import { join } from "node:path";
+import type { Device } from "@dreamdist/core";
+import { ATTRIBUTES, type Attribute, plainCaption, render, type Scene } from "@dreamdist/world";
 import { loadPipeline } from "../../pipeline/load-pipeline.js";
-import type { RecipeData } from "../recipe.js";
+import { RECIPE_FILE } from "../model-folder.js";
+import { type RecipeData, readRecipe } from "../recipe.js";
 import { heldOut, sceneOf } from "../scenes.js";
 import { frechetDistance } from "./frechet.js";
-import { WorldClassifier } from "./world-classifier.js";
+import { measuredIdentity } from "./identity.js";
+import { Painter, type PaintOptions } from "./painter.js";
+import { measureEncoders } from "./saved-networks.js";
+import { WorkFolder } from "./work-folder.js";
+import { type AttributeReading, type PictureReadings, WorldClassifier } from "./world-classifier.js";
 
-export interface MeasureModelOptions {
+export interface MeasureModelOptions extends PaintOptions {
 	readonly device: Device;
 	/** Held-out captions, one picture each. Default 600. */
-	readonly captions?: number;
-	/** Default 4. */
-	readonly guidance?: number;
-	/** Sampling steps. Default 25. */
-	readonly steps?: number;
-	/** Pictures sampled at once. Default 24. */
-	readonly batch?: number;
-	readonly signal?: AbortSignal;
-	readonly onPicture?: (done: number, total: number) => void;
+	readonly captions?: number | undefined;
+	/** Keeps each part's result here; the same measurement goes on from there. */
+	readonly work?: string | undefined;
+	readonly onPicture?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Shares are of pictures whose attribute is read as the scene has it. */
@@ -29,48 +30,83 @@ export interface ModelMeasurements {
 	readonly generated: Readonly<Record<Attribute, number>>;
 	/** Fréchet distances in the classifier's features: pictures to scenes, and other scenes to scenes, at the same count. */
 	readonly frechet: { readonly generated: number; readonly real: number };
+	/** Of the autoencoder on held-out scenes, in dB. */
+	readonly psnr: number;
+	/** Share of held-out captions that say everything whose own picture is the nearest among `retrievalCaptions`. */
+	readonly retrieval: number;
+	readonly retrievalCaptions: number;
 }
 
 /** All scenes of the world, full captions. */
 const DATA: RecipeData = { constraints: {}, plainCaptions: 1, captionDetail: null };
+/** Pictures of a part. */
+const PART = 48;
+/** Of the noise that pictures start from. */
+const SEED = 1;
+
+interface Part {
+	readonly attributes: AttributeReading[];
+	readonly features: number[];
+}
 
 /**
- * Measures a model folder that full training has filled, with its classifier.
+ * Measures a model folder that full training has filled: its denoiser by its classifier, its autoencoder and its encoders.
  *
- * @throws FileError or FormatError where a network is not there
+ * @throws FileError or FormatError where a network or the recipe is not there
  */
 export async function measureModel(folder: string, options: MeasureModelOptions): Promise<ModelMeasurements> {
-	const { device, captions: count = 600, guidance = 4, steps = 25, batch = 24, signal, onPicture } = options;
+	const { device, captions: count = 600, guidance, steps, work, signal, onPicture } = options;
+	const recipe = await readRecipe(join(folder, RECIPE_FILE));
+	const parts =
+		work === undefined
+			? null
+			: await WorkFolder.open(work, { model: await measuredIdentity(folder), count, guidance, steps });
+	const part = <T>(name: string, make: () => Promise<T>) => (parts ? parts.part(name, make) : make());
 	const classifier = await WorldClassifier.open(folder, device);
-	const pipe = await loadPipeline(folder, { device, signal });
 	try {
 		const scenes = Array.from({ length: count }, (_, i) => sceneOf(heldOut(count, DATA), i));
 		const others = Array.from({ length: count }, (_, i) => sceneOf(heldOut(count, DATA, count), i));
 		const real = await classifier.read(await render(scenes));
 		const realAgain = await classifier.read(await render(others));
+		const encoders = await part("encoders", () => measureEncoders(folder, recipe, device, signal));
 
-		const pictures = new Uint8Array(count * PICTURE_BYTES);
-		let done = 0;
-		const settings = { count: 1, batch: Math.min(batch, count), steps, guidance, ...(signal && { signal }) };
-		for await (const { image, column } of generateSweep(pipe, scenes.map(plainCaption), settings)) {
-			pictures.set(image.data, column * PICTURE_BYTES);
-			onPicture?.(++done, count);
+		const attributes: AttributeReading[] = [];
+		const features: number[] = [];
+		const pipe = await loadPipeline(folder, { device, signal });
+		let painter: Painter | null = null;
+		try {
+			for (let from = 0; from < count; from += PART) {
+				const texts = scenes.slice(from, from + PART).map(plainCaption);
+				const read = await part(`pictures-${from}`, async () => {
+					painter ??= await Painter.create(pipe, options);
+					return asJson(await classifier.read(await painter.texts(texts, SEED, from)));
+				});
+				attributes.push(...read.attributes);
+				features.push(...read.features);
+				onPicture?.(attributes.length, count);
+			}
+		} finally {
+			(painter as Painter | null)?.dispose();
+			pipe.dispose();
 		}
-		const generated = await classifier.read(pictures);
 		const width = real.featureWidth;
 		return {
 			captions: count,
 			real: sharesRight(scenes, real.attributes),
-			generated: sharesRight(scenes, generated.attributes),
+			generated: sharesRight(scenes, attributes),
 			frechet: {
-				generated: frechetDistance(generated.features, real.features, width),
+				generated: frechetDistance(features, real.features, width),
 				real: frechetDistance(realAgain.features, real.features, width),
 			},
+			...encoders,
 		};
 	} finally {
-		pipe.dispose();
 		classifier.dispose();
 	}
+}
+
+function asJson({ attributes, features }: PictureReadings): Part {
+	return { attributes, features: [...features] };
 }
 
 function sharesRight(

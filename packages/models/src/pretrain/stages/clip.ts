@@ -70,7 +70,13 @@ export class ClipStage implements Stage {
 		const { recipe, folder } = context;
 		const path = join(folder, "tokenizer");
 		await writeBytePairTokenizer(path, trainBytePairs(captionsOf(recipe), recipe.tokenizer.vocabulary));
-		const tokenizer = await loadTokenizer(path);
+		return ClipStage.load(context);
+	}
+
+	/** With the vocabulary that is in the model folder. */
+	static async load(context: StageContext): Promise<ClipStage> {
+		const { recipe, folder } = context;
+		const tokenizer = await loadTokenizer(join(folder, "tokenizer"));
 		const textJson = { ...recipe.networks.text_encoder, vocab_size: tokenizer.vocabularySize };
 		const imageJson = { ...recipe.networks.image_encoder, image_size: PICTURE_SIDE };
 		return new ClipStage(
