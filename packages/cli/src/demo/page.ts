@@ -28,7 +28,7 @@ const STYLE = `
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 58rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.2; } h2 { font-size: 1.1rem; margin: 2.4rem 0 0.3rem; }
 p { margin: 0.3rem 0 0.8rem; max-width: 42rem; } .soft, th { color: var(--soft); }
-img { display: block; width: 100%; aspect-ratio: 1; border-radius: 4px; }
+img { display: block; width: 100%; height: auto; aspect-ratio: 1; border-radius: 4px; }
 .many { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(5.6rem, 22%), 1fr)); gap: 6px; }
 .table { display: grid; gap: 6px; max-width: calc(var(--columns) * 8rem); grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); }
 .table span { font-size: 0.8rem; line-height: 1.25; color: var(--soft); align-self: end; }
