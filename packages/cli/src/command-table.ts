@@ -51,6 +51,11 @@ export const commandTable: readonly CommandRow[] = [
 		load: async () => (await import("./commands/pull.js")).default,
 	},
 	{
+		name: "eval",
+		summary: "measure generated pictures against real ones: FID, CLIP-I, DINO, coverage and more",
+		load: async () => (await import("./commands/eval.js")).default,
+	},
+	{
 		name: "verify",
 		summary: "compare every part of the engine with reference numbers on this machine",
 		load: async () => (await import("./commands/verify.js")).default,

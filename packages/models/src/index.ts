@@ -10,11 +10,19 @@ export {
 export { lossCurves, modelCard, readStageHistory, type StageHistory } from "./embedded/model-card.js";
 export { FID_PREPROCESSINGS, type FidPreprocessing, fidPixels } from "./encoders/fid-pixels.js";
 export { type LoadedEncoder, loadEncoder } from "./encoders/load-encoder.js";
+export {
+	encoderPullName,
+	findEncoder,
+	isPublicEncoder,
+	PUBLIC_ENCODERS,
+	type PublicEncoder,
+	pullEncoder,
+} from "./encoders/sources.js";
 export * from "./hub/index.js";
 export { INIT_CONFIGS, type InitEvent, type InitModelOptions, initModel } from "./init/init-model.js";
 export { AUTOENCODER, type Component, type ComponentKind, TEXT_ENCODER, UNET } from "./loading/components.js";
 export type { DefaultConfigName } from "./loading/default-configs.js";
-export { CLASSIFIER, CLIP, DINO, DINOV2, INCEPTION, LPIPS } from "./loading/encoder-kinds.js";
+export { CLASSIFIER, CLIP, DINO, DINOV2, IMAGE_TOWER, INCEPTION, LPIPS, TEXT_TOWER } from "./loading/encoder-kinds.js";
 export type { ModelFiles, OpenModelOptions } from "./loading/model-files.js";
 export * from "./networks/index.js";
 export { type LoadEvent, type LoadPipelineOptions, loadPipeline, openModel } from "./pipeline/load-pipeline.js";

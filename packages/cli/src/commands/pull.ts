@@ -89,13 +89,14 @@ function progressLine(event: Extract<PullEvent, { type: "progress" }>, rate: num
 }
 
 async function run(context: CommandContext<PullArguments>): Promise<number> {
-	const { pull } = await import("@dreamdist/models");
+	const { isPublicEncoder, pull, pullEncoder } = await import("@dreamdist/models");
 	const { args, options, output, signal } = context;
 	const report = new PullReport(context);
 	try {
 		const id = String(args[0]);
 		const { files, variant } = options;
-		const path = await pull(id, { files, variant, signal, onProgress: report.onProgress });
+		const how = { files, variant, signal, onProgress: report.onProgress };
+		const path = await (isPublicEncoder(id) ? pullEncoder(id, how) : pull(id, how));
 		report.close();
 		output.result({ id, path }, (result) => result.path);
 		return 0;
@@ -107,7 +108,10 @@ async function run(context: CommandContext<PullArguments>): Promise<number> {
 const pull: CommandModule = {
 	configure(command: Command) {
 		command
-			.argument("<id[@revision]>", "the model's name on the Hub, and a branch, tag or commit of it")
+			.argument(
+				"<id[@revision]>",
+				"the model's name on the Hub, and a branch, tag or commit of it; or an encoder of `eval`: inception, lpips-alex …",
+			)
 			.option("--files <patterns...>", "fetch these files, not those that the model needs")
 			.addOption(
 				new Option("--variant <variant>", "which weights to take where the model has both")

@@ -15,13 +15,15 @@ async function run({ args, options, output, signal, directory }: CommandContext)
 	if (options.dtype !== undefined && options.dtype !== "f32")
 		throw new UsageError(`The bounds of a verification are for f32; --dtype ${options.dtype} does not apply.`);
 	const { openDevice } = await import("@dreamdist/core");
-	const { verifyBuiltIn, verifySet } = await import("@dreamdist/models");
+	const { MODEL_CASE_KINDS, verifyBuiltIn, verifySet } = await import("@dreamdist/models");
+	const { METRIC_CASE_KINDS } = await import("@dreamdist/eval");
 	const device = await openDevice(options.device);
 	try {
 		output.notice(`Verifying ${device}`);
 		const how = { device, signal, onCase: (result: CaseResult) => output.notice(line(result)) };
+		const kinds = { ...MODEL_CASE_KINDS, ...METRIC_CASE_KINDS };
 		const folder = args[0] === undefined ? undefined : userPath(String(args[0]), directory);
-		const report = folder === undefined ? await verifyBuiltIn(device, how) : await verifySet(folder, how);
+		const report = folder === undefined ? await verifyBuiltIn(device, how) : await verifySet(folder, { ...how, kinds });
 		output.result(report, ({ cases, passed, failed, launches }) =>
 			[
 				...(options.quiet ? cases.filter(({ pass }) => !pass).map(line) : []),

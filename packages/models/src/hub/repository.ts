@@ -6,7 +6,7 @@ import type { HubSettings } from "./settings.js";
 /** How a file's contents can be checked: LFS files by SHA-256, those in git itself by their blob's SHA-1. */
 export interface Checksum {
 	algorithm: "sha256" | "git-sha1";
-	/** Lower-case hexadecimal. */
+	/** Lower-case hexadecimal; the beginning of it where no more is published. */
 	value: string;
 }
 

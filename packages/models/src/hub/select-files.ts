@@ -17,11 +17,21 @@ const PIPELINE_FILES = [
 	"tokenizer/tokenizer_config.json",
 	"tokenizer/special_tokens_map.json",
 ];
-const MODEL_FILES = ["config.json", "preprocessor_config.json"];
+/** Of a single network, with the tokenizer that a CLIP has beside it. */
+const MODEL_FILES = [
+	"config.json",
+	"preprocessor_config.json",
+	"vocab.json",
+	"merges.txt",
+	"tokenizer_config.json",
+	"special_tokens_map.json",
+];
+/** What a network has that was only ever published pickled; it is read without being run. */
+const PICKLED = "pytorch_model.bin";
 
 /**
- * The files of a repository that its model needs, of all those it has: one copy of the weights, in safetensors, and
- * the configurations.
+ * The files of a repository that its model needs, of all those it has: one copy of the weights, in safetensors (or pickled,
+ * where a single network has no other), and the configurations.
  *
  * @param paths every file of the repository
  * @param wanted exact names or patterns with `*` (within a folder) instead of the choice made here
@@ -41,6 +51,7 @@ export function selectFiles(
 		const folder = stem.slice(0, stem.lastIndexOf("/") + 1);
 		if (folder !== "" && paths.includes(`${folder}config.json`)) chosen.push(`${folder}config.json`);
 		const weights = chooseWeights(paths, stem, variant);
+		if (weights.length === 0 && !isPipeline && paths.includes(PICKLED)) weights.push(PICKLED);
 		if (weights.length === 0) throw noWeights(name, paths, `${stem}.safetensors`);
 		chosen.push(...weights);
 	}

@@ -1,13 +1,19 @@
 // The encoders that pictures are judged with, each with its configuration and all of its weights accounted for.
 import { FormatError, type FrozenTensor } from "@dreamdist/core";
+import type { ClipTextTower } from "../networks/clip.js";
 import { type ClipConfig, readClipConfig } from "../networks/clip-config.js";
+import { readClipTextConfig } from "../networks/clip-text-config.js";
+import { type ClipVisionConfig, readClipVisionConfig } from "../networks/clip-vision-config.js";
+import { count } from "../networks/config.js";
 import {
 	classifierWeights,
 	clipWeights,
 	dinov2Weights,
 	dinoWeights,
+	imageEncoderWeights,
 	inceptionWeights,
 	lpipsWeights,
+	textTowerWeights,
 } from "../networks/declare.js";
 import type { LpipsNetwork } from "../networks/lpips.js";
 import { type ResnetClassifierConfig, readResnetClassifierConfig } from "../networks/resnet-classifier-config.js";
@@ -64,6 +70,27 @@ export const LPIPS: ComponentKind<LpipsNetwork> = {
 	},
 	declare: lpipsWeights,
 	rename: lpipsTensors,
+};
+
+/** The image tower that full training puts beside a model's networks. */
+export const IMAGE_TOWER: ComponentKind<ClipVisionConfig> = {
+	folder: "image_encoder",
+	className: "CLIPVisionModelWithProjection",
+	readConfig: readClipVisionConfig,
+	declare: imageEncoderWeights,
+	rename: asTheyAre,
+};
+
+/** A model's text encoder with the projection that it was trained with. */
+export const TEXT_TOWER: ComponentKind<ClipTextTower> = {
+	folder: "text_encoder",
+	className: "CLIPTextModelWithProjection",
+	readConfig: (json, source) => {
+		const { projection_dim } = json as { projection_dim?: unknown };
+		return { text: readClipTextConfig(json, source), projectionSize: count.default(512).parse(projection_dim) };
+	},
+	declare: textTowerWeights,
+	rename: asTheyAre,
 };
 
 export const CLASSIFIER: ComponentKind<ResnetClassifierConfig> = {

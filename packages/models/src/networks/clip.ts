@@ -4,6 +4,9 @@ import type { ClipConfig } from "./clip-config.js";
 import { clipTextModel, clipTokenEmbeddings } from "./clip-text.js";
 import { linearLayer } from "./layers.js";
 
+/** A text tower and the width of the space it is projected to. */
+export type ClipTextTower = Pick<ClipConfig, "text" | "projectionSize">;
+
 export interface ClipTextFeatures {
 	/** After the final layer norm, [B, L, hiddenSize]. */
 	lastHiddenState: Value;
@@ -19,7 +22,7 @@ export interface ClipTextFeatures {
  * @param ids i32 [B, L], L at most `maxPositions`
  * @param ends i32 [B]: `endRows` of the ids
  */
-export function clipTextFeatures(weights: Weights, config: ClipConfig, ids: Value, ends: Value): ClipTextFeatures {
+export function clipTextFeatures(weights: Weights, config: ClipTextTower, ids: Value, ends: Value): ClipTextFeatures {
 	const text = weights.scope("text_model");
 	const [batch, length] = ids.shape as [number, number];
 	const lastHiddenState = clipTextModel(text, config.text, clipTokenEmbeddings(text, config.text, ids));

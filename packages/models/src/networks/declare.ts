@@ -2,7 +2,7 @@
 import { declaredWeights, type Graph, type Shape } from "@dreamdist/core";
 import { autoencoderFactor, decodeLatents, encodePictures } from "./autoencoder.js";
 import type { AutoencoderConfig } from "./autoencoder-config.js";
-import { clipTextFeatures } from "./clip.js";
+import { type ClipTextTower, clipTextFeatures } from "./clip.js";
 import type { ClipConfig } from "./clip-config.js";
 import { clipTextModel, clipTokenEmbeddings } from "./clip-text.js";
 import type { ClipTextConfig } from "./clip-text-config.js";
@@ -67,6 +67,13 @@ export function clipWeights(config: ClipConfig): Map<string, Shape> {
 		clipTextFeatures(weights, config, graph.input("ids", [1, 1], "i32"), graph.input("ends", [1], "i32"));
 		weights.get("logit_scale", []);
 	});
+}
+
+/** The text tower alone, with its projection. */
+export function textTowerWeights(config: ClipTextTower): Map<string, Shape> {
+	return declaredWeights((graph, weights) =>
+		clipTextFeatures(weights, config, graph.input("ids", [1, 1], "i32"), graph.input("ends", [1], "i32")),
+	);
 }
 
 export function dinoWeights(config: VisionTransformerConfig): Map<string, Shape> {

@@ -1,6 +1,6 @@
 export { autoencoderFactor, decodeLatents, encodePictures, type LatentMoments } from "./autoencoder.js";
 export { type AutoencoderConfig, readAutoencoderConfig } from "./autoencoder-config.js";
-export { type ClipTextFeatures, clipTextFeatures, endRows } from "./clip.js";
+export { type ClipTextFeatures, type ClipTextTower, clipTextFeatures, endRows } from "./clip.js";
 export { type ClipConfig, readClipConfig } from "./clip-config.js";
 export { type ClipTextOptions, clipTextModel, clipTokenEmbeddings } from "./clip-text.js";
 export { type ClipTextConfig, readClipTextConfig } from "./clip-text-config.js";

@@ -18,6 +18,8 @@ export interface ResnetClassifierConfig {
 	heads: Record<string, number>;
 	batchNormEps: number;
 	batchNormMomentum: number;
+	/** Side of the pictures it was trained on. */
+	imageSize: number;
 }
 
 const schema = z.object({
@@ -60,5 +62,6 @@ export function readResnetClassifierConfig(json: unknown, source = "classifier/c
 		heads: config.heads ?? { fc: config.num_classes ?? 1000 },
 		batchNormEps: config.batch_norm_eps,
 		batchNormMomentum: config.batch_norm_momentum,
+		imageSize: config.image_size ?? (config.stem === "small" ? 64 : 224),
 	};
 }

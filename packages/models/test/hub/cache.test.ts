@@ -108,9 +108,7 @@ describe("selectFiles", () => {
 			"model.safetensors",
 			"preprocessor_config.json",
 		]);
-		expect(() => selectFiles("a/b", ["config.json", "pytorch_model.bin"], "fp16")).toThrow(
-			/Its weights are pytorch_model\.bin/,
-		);
+		expect(() => selectFiles("a/b", ["config.json", "model.ckpt"], "fp16")).toThrow(/Its weights are model\.ckpt/);
 	});
 	test("keeps patterns within a folder", () => {
 		expect(selectFiles("a/b", ["a.json", "x/a.json", "aXjson"], "fp16", ["*.json"])).toEqual(["a.json"]);

@@ -1,0 +1,42 @@
+// @dreamdist/eval: metrics of generated pictures, evaluation and its reports.
+export {
+	type EvaluatedSet,
+	type EvaluateEvent,
+	type EvaluateOptions,
+	type Evaluation,
+	type EvaluationWithPictures,
+	evaluate,
+	type PictureFiles,
+} from "./evaluate/evaluate.js";
+export type { Measured } from "./evaluate/measures.js";
+export {
+	METRIC_NAMES,
+	METRICS,
+	type MetricName,
+	type MetricRow,
+	metricRow,
+	type Space,
+} from "./evaluate/metric-table.js";
+export { FeatureCache, featureCacheFolder } from "./features/feature-cache.js";
+export { type FeatureSet, featureSet } from "./features/feature-set.js";
+export { type EncoderParts, PictureEncoder } from "./features/picture-encoder.js";
+export { openClip, openDino, openDinov2, openInception } from "./features/public-encoders.js";
+export { type FrechetDistance, frechetDistance } from "./metrics/frechet.js";
+export {
+	gaussianDistance,
+	kernelDistance,
+	kernelDistanceOfSubsets,
+	type SubsetDistances,
+} from "./metrics/kernel-distances.js";
+export {
+	type ManifoldReadings,
+	type ManifoldScores,
+	manifoldReadings,
+	manifoldScores,
+	neighboursFor,
+} from "./metrics/manifold.js";
+export { type Likeness, likeness, selfLikeness, vendiScore } from "./metrics/similarity.js";
+export { writeEvaluationPage } from "./report/evaluation-page.js";
+export { bootstrapInterval, type Interval, meanInterval } from "./statistics/bootstrap.js";
+export { SeededRandom } from "./statistics/random.js";
+export { METRIC_CASE_KINDS } from "./verify/metrics-case.js";
