@@ -132,6 +132,12 @@ const SETTING_OPTIONS: readonly SettingOption[] = [
 		text: "timestep before which drawing ends (the schedule's end)",
 		parse: number,
 	},
+	{
+		setting: "recompute",
+		flags: "--recompute <what>",
+		text: "what backward computes again to save memory: nothing, geglu or blocks (nothing)",
+		choices: ["nothing", "geglu", "blocks"],
+	},
 	{ setting: "seed", flags: "--seed <n>", text: "seed of everything random (0)", parse: number },
 ];
 

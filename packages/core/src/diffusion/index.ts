@@ -1,7 +1,7 @@
 export { applyStep, modelInput, type SamplerState, startSampling } from "./apply-step.js";
 export { BETA_SCHEDULES, type BetaSchedule } from "./betas.js";
 export { applyGuidance, type GuidanceOptions } from "./guidance.js";
-export type { Autoencoder, Denoiser, Recompute, TextEncoder } from "./interfaces.js";
+export { type Autoencoder, type Denoiser, RECOMPUTE_LEVELS, type Recompute, type TextEncoder } from "./interfaces.js";
 export {
 	createNoiseSchedule,
 	type LossWeighting,

@@ -34,7 +34,8 @@ export interface TextEncoder {
  * What is computed again in backward instead of being kept: nothing (fastest), the inputs of the gated layers, or whole blocks (least
  * memory).
  */
-export type Recompute = "nothing" | "geglu" | "blocks";
+export type Recompute = (typeof RECOMPUTE_LEVELS)[number];
+export const RECOMPUTE_LEVELS = ["nothing", "geglu", "blocks"] as const;
 
 /** A network that predicts noise, velocity or the clean sample, as its noise schedule says. */
 export interface Denoiser {

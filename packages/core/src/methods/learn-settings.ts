@@ -1,6 +1,7 @@
 // What a run of learning can be told, with the paper's values as defaults.
 import { z } from "zod";
 import { RESIZE_FILTERS } from "../data/image/resample.js";
+import { RECOMPUTE_LEVELS } from "../diffusion/interfaces.js";
 import { ArgumentError } from "../errors.js";
 import { ORTHOGONAL_LOSSES } from "./prompts/features.js";
 import { CLASS_POSITIONS } from "./prompts/frame.js";
@@ -11,7 +12,7 @@ const share = z.number("must be a number").min(0, "must be from 0 to 1").lt(1, "
 
 export const LEARNING_RATE_SCHEDULES = ["constant", "linear", "cosine"] as const;
 
-/** Everything that decides what is learned. Changing any of it but `steps` makes another run. */
+/** Everything that decides what is learned. Changing any of it but `steps` and `recompute` makes another run. */
 export const learnSettingsSchema = z.strictObject({
 	/** K */
 	prompts: whole(1).default(32),
@@ -67,6 +68,8 @@ export const learnSettingsSchema = z.strictObject({
 	classPosition: z.enum(CLASS_POSITIONS).default("end"),
 	/** With classes: "rows" moves the classes of a step's pictures alone; "dense" all of them, as the official code does. */
 	adam: z.enum(["rows", "dense"]).default("rows"),
+	/** What the denoiser's gradient computes again instead of keeping it: "blocks" needs the least memory, "nothing" is the fastest. */
+	recompute: z.enum(RECOMPUTE_LEVELS).default("nothing"),
 	seed: z.int("must be a whole number").min(0, "must not be negative").default(0),
 });
 

@@ -132,6 +132,7 @@ export class Learner implements Disposable {
 			orthogonal: settings.orthogonal,
 			randomness: "seeded",
 			scalingFactor: autoencoder.scale,
+			recompute: settings.recompute,
 		};
 		const moments = await MomentCache.create(device, autoencoder, set, signal);
 		const program = await compileLearningStep(device, { textEncoder, denoiser }, state, shape, signal);

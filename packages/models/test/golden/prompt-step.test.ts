@@ -9,6 +9,7 @@ import {
 	framePrompt,
 	openDevice,
 	packFrames,
+	RECOMPUTE_LEVELS,
 	type TextEncoder,
 	type Tokenizer,
 	TokenState,
@@ -87,8 +88,8 @@ const denoiser: Denoiser = {
 	contextWidth: D,
 	sizeMultiple: 2,
 	sampleSize: null,
-	predict: (latents, timesteps, context) =>
-		unet(denoiserWeights.open(latents.graph), unetConfig, { latents, timesteps, context }),
+	predict: (latents, timesteps, context, options) =>
+		unet(denoiserWeights.open(latents.graph), unetConfig, { latents, timesteps, context }, options),
 };
 
 const wave = (count: number, a: number, b: number, scale = 1) =>
@@ -103,7 +104,7 @@ function channelsLast(data: Float32Array): Float32Array {
 	});
 }
 
-it("takes PyTorch's steps", async () => {
+it.each(RECOMPUTE_LEVELS)("takes PyTorch's steps, recomputing %s", async (recompute) => {
 	expect({ text: textWeights.tensors.size, unet: denoiserWeights.tensors.size }).toEqual(golden.weights);
 	const device = await openDevice("cpu", { threads: 2 });
 	const start = wave(K * M * D, 0.0037, 0.9, 0.5);
@@ -117,6 +118,7 @@ it("takes PyTorch's steps", async () => {
 			orthogonal: "paper",
 			randomness: "given",
 			scalingFactor: 1,
+			recompute,
 		});
 		const schedule = createNoiseSchedule({
 			trainTimesteps: 1000,

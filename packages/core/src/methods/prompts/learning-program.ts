@@ -2,7 +2,7 @@
 import type { Program } from "../../compile/program.js";
 import type { Device } from "../../device/device.js";
 import { gradients } from "../../differentiate/gradients.js";
-import type { Denoiser, TextEncoder } from "../../diffusion/interfaces.js";
+import type { Denoiser, Recompute, TextEncoder } from "../../diffusion/interfaces.js";
 import type { Graph, Value } from "../../graph/graph.js";
 import { add, exp, mul } from "../../ops/elementwise.js";
 import { gather } from "../../ops/embedding.js";
@@ -36,6 +36,8 @@ export interface LearningShape {
 	readonly randomness: "seeded" | "given";
 	/** Latents are the autoencoder's samples times this. */
 	readonly scalingFactor: number;
+	/** Default "nothing". */
+	readonly recompute?: Recompute;
 }
 
 export type LearningOutputs = "loss" | "errors" | "orthogonal" | "gradientNorm";
@@ -104,6 +106,7 @@ export function writeLearningStep(
 		timesteps: graph.input("timesteps", [batch]),
 		scalars: graph.input("scalars", [batch, TIMESTEP_SCALARS]),
 		contexts,
+		...(shape.recompute && { recompute: shape.recompute }),
 	});
 	const perRow = orthogonalLoss(features.pooled, shape.orthogonal);
 	const orthogonal = sum(byClass ? mul(perRow, graph.input("rowWeights", [encodedRows])) : perRow);
@@ -115,6 +118,7 @@ export function writeLearningStep(
 
 /** What makes a step smaller, for the refusal of one that does not fit into memory. */
 const LESS_MEMORY = [
+	"computing blocks again in backward (--recompute blocks)",
 	"smaller pictures (--size)",
 	"fewer samples (--samples)",
 	"one picture at a time (--batch 1 with --accumulate)",

@@ -1,6 +1,6 @@
 // The loss of one step of learning a prompt distribution, as graph functions.
 
-import type { Denoiser } from "../../diffusion/interfaces.js";
+import type { Denoiser, Recompute } from "../../diffusion/interfaces.js";
 import type { LossWeighting, NoiseSchedule } from "../../diffusion/noise-schedule.js";
 import { ShapeError } from "../../graph/errors.js";
 import type { Value } from "../../graph/graph.js";
@@ -50,6 +50,8 @@ export interface DenoisingInputs {
 	readonly scalars: Value;
 	/** [B·S, L, d], the S contexts of a picture together. */
 	readonly contexts: Value;
+	/** What the gradient computes again; default "nothing". */
+	readonly recompute?: Recompute;
 }
 
 /**
@@ -58,14 +60,14 @@ export interface DenoisingInputs {
  * @returns [B], each picture's weighted error, averaged over its S samples
  */
 export function denoisingErrors(denoiser: Denoiser, inputs: DenoisingInputs): Value {
-	const { latents, noise, timesteps, scalars, contexts } = inputs;
+	const { latents, noise, timesteps, scalars, contexts, recompute = "nothing" } = inputs;
 	const batch = latents.shape[0]!;
 	const samples = contexts.shape[0]! / batch;
 	if (!Number.isInteger(samples) || samples < 1)
 		throw new ShapeError(`denoising loss: ${formatType(contexts)} contexts do not divide over ${batch} pictures`);
 	const column = (i: number): Value => reshape(slice(scalars, 1, i, 1), [batch, 1, 1, 1]);
 	const mix = (i: number): Value => add(mul(latents, column(i)), mul(noise, column(i + 1)));
-	const prediction = cast(denoiser.predict(mix(0), timesteps, contexts), "f32");
+	const prediction = cast(denoiser.predict(mix(0), timesteps, contexts, { recompute }), "f32");
 	const flat = reshape(prediction, [batch, samples, -1]);
 	const error = square(sub(flat, reshape(mix(2), [batch, 1, -1])));
 	return mul(mean(error, [1, 2]), reshape(slice(scalars, 1, 4, 1), [batch]));

@@ -59,8 +59,8 @@ export class RunChangedError extends DreamdistError {
 	}
 }
 
-/** What may change when a run goes on. */
-const CHANGEABLE = new Set(["steps"]);
+/** What may change when a run goes on: how far it goes, and what it spends memory on. */
+const CHANGEABLE = new Set(["steps", "recompute"]);
 
 /**
  * Checks that a run may go on from a record.
