@@ -7,6 +7,7 @@
 #include "dreamdist/finite.h"
 #include "dreamdist/isa.h"
 #include "dreamdist/self_test.h"
+#include "weight_parts.h"
 
 namespace dreamdist::addon {
 
@@ -16,15 +17,12 @@ namespace {
 
 AddonData& data_of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 
-double number(const Napi::CallbackInfo& info, size_t index, const char* what) {
-	if (!info[index].IsNumber()) bad(info.Env(), std::string(what) + " must be a number");
-	return info[index].As<Napi::Number>().DoubleValue();
+int64_t count(Napi::Env env, const Napi::Value& value, const char* what) {
+	const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+	if (!(number >= 0 && number <= 9007199254740991.0 && number == std::floor(number))) bad(env, std::string(what) + " must be a whole number that is not negative");
+	return (int64_t)number;
 }
-int64_t count(const Napi::CallbackInfo& info, size_t index, const char* what) {
-	const double value = number(info, index, what);
-	if (!(value >= 0 && value <= 9007199254740991.0 && value == std::floor(value))) bad(info.Env(), std::string(what) + " must be a whole number that is not negative");
-	return (int64_t)value;
-}
+int64_t count(const Napi::CallbackInfo& info, size_t index, const char* what) { return count(info.Env(), info[index], what); }
 DType dtype(const Napi::CallbackInfo& info, size_t index) {
 	const int64_t code = count(info, index, "dtype");
 	if (code > 3) bad(info.Env(), "unknown dtype code");
@@ -221,7 +219,8 @@ Napi::Value JsDevice::packed_bytes(const Napi::CallbackInfo& info) {
 	return Napi::Number::New(env, (double)packer->bytes(dtype(info, 1), ints));
 }
 
-// pack(packer | null, dtype, ints, source: FileMapping | typed array, byteOffset, bytes, into: Buffer): Promise<void>
+// pack(packer | null, dtype, ints, parts: {source: FileMapping | typed array, byteOffset, bytes}[], into: Buffer): Promise<void>
+// The parts follow one another.
 Napi::Value JsDevice::pack(const Napi::CallbackInfo& info) {
 	Napi::Env env = info.Env();
 	Device& device = alive(env);
@@ -229,38 +228,44 @@ Napi::Value JsDevice::pack(const Napi::CallbackInfo& info) {
 	if (!packer && !info[0].IsNull()) bad(env, "unknown packer " + info[0].ToString().Utf8Value());
 	const DType type = dtype(info, 1);
 	auto ints = integers(env, info[2]);
-	const int64_t offset = count(info, 4, "byteOffset"), bytes = count(info, 5, "bytes");
-	auto buffer = buffer_of(env, info[6]);
-	if (buffer->bytes() < (packer ? packer->bytes(type, ints) : bytes)) bad(env, "the packed weight does not fit its buffer");
-	std::shared_ptr<FileMapping> mapping;
+	if (!info[3].IsArray()) bad(env, "the parts of a weight must be an array");
+	auto list = info[3].As<Napi::Array>();
+	std::vector<WeightPart> parts;
 	std::vector<Napi::ObjectReference> keep;
-	const uint8_t* source;
-	if (info[3].IsTypedArray()) {
-		const Bytes array = bytes_of_array(env, info[3], "source");
-		if (offset + bytes > array.size) bad(env, "the source array is too short");
-		source = array.data + offset;
-		keep.push_back(Napi::Persistent(info[3].As<Napi::Object>()));
-	} else {
-		mapping = unwrap<JsMapping>(env, info[3], data_of(env).mapping, "FileMapping")->mapping;
-		if (!mapping) bad(env, "the file mapping was disposed");
-		if (offset + bytes > mapping->bytes()) bad(env, "the file is too short");
-		source = mapping->data() + offset;
+	int64_t bytes = 0;
+	for (uint32_t i = 0; i < list.Length(); i++) {
+		if (!list.Get(i).IsObject()) bad(env, "the parts of a weight must be objects");
+		auto part = list.Get(i).As<Napi::Object>();
+		const int64_t offset = count(env, part.Get("byteOffset"), "byteOffset"), size = count(env, part.Get("bytes"), "bytes");
+		Napi::Value source = part.Get("source");
+		if (source.IsTypedArray()) {
+			const Bytes array = bytes_of_array(env, source, "source");
+			if (offset + size > array.size) bad(env, "the source array is too short");
+			parts.push_back({array.data + offset, size, nullptr, offset});
+			keep.push_back(Napi::Persistent(source.As<Napi::Object>()));
+		} else {
+			auto mapping = unwrap<JsMapping>(env, source, data_of(env).mapping, "FileMapping")->mapping;
+			if (!mapping) bad(env, "the file mapping was disposed");
+			if (offset + size > mapping->bytes()) bad(env, "the file is too short");
+			parts.push_back({mapping->data() + offset, size, mapping, offset});
+		}
+		bytes += size;
 	}
+	auto buffer = buffer_of(env, info[4]);
+	if (buffer->bytes() < (packer ? packer->bytes(type, ints) : bytes)) bad(env, "the packed weight does not fit its buffer");
 	Device* worker = &device;
 	return data_of(env).completions.submit(
 		env, device,
 		[=] {
-			if (const int64_t bad = count_non_finite(source, type, bytes / bytes_of(type), worker->team()); bad > 0)
-				throw Error(std::to_string(bad) + " of its values are infinite or not a number");
-			// A source inside a file need not be aligned to its element.
-			std::vector<uint8_t> aligned;
-			const uint8_t* from = source;
-			if (packer && (reinterpret_cast<uintptr_t>(from) % bytes_of(type)) != 0) {
-				aligned.assign(from, from + bytes);
-				from = aligned.data();
+			int64_t bad = 0;
+			for (const WeightPart& part : parts) bad += count_non_finite(part.data, type, part.bytes / bytes_of(type), worker->team());
+			if (bad > 0) throw Error(std::to_string(bad) + " of its values are infinite or not a number");
+			if (bytes > 0) {
+				const OnePiece whole(parts, bytes_of(type));
+				worker->backend().pack(packer, whole.data(), type, ints, bytes, buffer->data(), buffer->bytes(), worker->team());
 			}
-			if (bytes > 0) worker->backend().pack(packer, from, type, ints, bytes, buffer->data(), buffer->bytes(), worker->team());
-			if (mapping) mapping->forget(offset, bytes);
+			for (const WeightPart& part : parts)
+				if (part.mapping) part.mapping->forget(part.offset, part.bytes);
 		},
 		std::move(keep));
 }

@@ -14,8 +14,8 @@ export class Output {
 
 	/** The command's result, once: `value` with --json, else the text that `render` makes of it. */
 	result<T extends object>(value: T, render: (value: T) => string): void {
-		if (this.#toldEvents) return this.event("result", value);
-		process.stdout.write(`${this.#json ? JSON.stringify(value, null, "\t") : render(value)}\n`);
+		if (this.#toldEvents) this.event("result", value);
+		else process.stdout.write(`${this.#json ? JSON.stringify(value, null, "\t") : render(value)}\n`);
 	}
 
 	/** Something that happened, for a program that follows; only with --json. */

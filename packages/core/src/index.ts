@@ -3,7 +3,7 @@ export type { CheckReport } from "./compile/check.js";
 export type { CompileOptions } from "./compile/compile.js";
 export type { InputData, Program, ProgramMemory, RunOptions } from "./compile/program.js";
 export * from "./data/index.js";
-export { contentsOf } from "./device/contents.js";
+export { arrayOf, contentsOf, storedContents } from "./device/contents.js";
 export { Device, type DeviceMemory, type DeviceOptions, openDevice } from "./device/device.js";
 export type { HostArray } from "./device/host.js";
 export { type FrozenSource, FrozenTensor, Tensor } from "./device/tensor.js";

@@ -56,14 +56,12 @@ export interface NativeDevice {
 	write(buffer: NativeBuffer, byteOffset: number, data: NativeArray): Promise<void>;
 	read(buffer: NativeBuffer, byteOffset: number, into: NativeArray): Promise<void>;
 	packedBytes(packer: string, dtype: number, ints: number[]): number;
-	/** `packer` null copies the bytes as they are. */
+	/** The parts follow one another. `packer` null copies the bytes as they are. */
 	pack(
 		packer: string | null,
 		dtype: number,
 		ints: number[],
-		source: NativeFileMapping | NativeArray,
-		byteOffset: number,
-		bytes: number,
+		parts: { source: NativeFileMapping | NativeArray; byteOffset: number; bytes: number }[],
 		into: NativeBuffer,
 	): Promise<void>;
 	scratchBytes(kernel: string, ints: number[]): number;

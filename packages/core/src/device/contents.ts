@@ -20,6 +20,21 @@ export async function frozenContents(
 	return contents;
 }
 
+/** The numbers of a frozen tensor that is in arrays, as they are stored; null where it is elsewhere. */
+export function arrayOf({ source, shape, dtype }: FrozenTensor): StorageArray | null {
+	if ("data" in source) return source.data;
+	if (!("joined" in source)) return null;
+	const whole = emptyStorage(sizeOf(shape), dtype);
+	let at = 0;
+	for (const part of source.joined) {
+		const array = arrayOf(part);
+		if (array === null) return null;
+		whole.set(array, at);
+		at += array.length;
+	}
+	return whole;
+}
+
 /** The first `count` numbers of a frozen tensor, row-major; all of them by default. */
 export async function contentsOf(device: Device, tensor: FrozenTensor, count?: number): Promise<HostArray> {
 	return fromStorage(await storedContents(device, tensor, count), tensor.dtype);
@@ -35,11 +50,27 @@ export async function storedContents(
 	if ("data" in source) return source.data.subarray(0, count);
 	if ("read" in source) return (await source.read(device)).subarray(0, count);
 	const raw = emptyStorage(count, tensor.dtype);
+	if ("joined" in source) {
+		let at = 0;
+		for (const part of source.joined) {
+			if (at === count) break;
+			const contents = await storedContents(device, part, Math.min(count - at, sizeOf(part.shape)));
+			raw.set(contents, at);
+			at += contents.length;
+		}
+		return raw;
+	}
 	const { mapping, byteOffset } = source;
 	const buffer = device.allocate(raw.byteLength);
 	try {
 		await packWeight(device, tensor, () =>
-			device.native.pack(null, DTYPE_CODES[tensor.dtype], [], mapping, byteOffset, raw.byteLength, buffer),
+			device.native.pack(
+				null,
+				DTYPE_CODES[tensor.dtype],
+				[],
+				[{ source: mapping, byteOffset, bytes: raw.byteLength }],
+				buffer,
+			),
 		);
 		await device.native.read(buffer, 0, raw);
 	} finally {

@@ -64,11 +64,14 @@ export class Tensor implements Type, Disposable {
 	}
 }
 
-/** Where the bytes of a frozen tensor are: a range of a mapped file, an array, or an array made whenever a device packs it. */
-export type FrozenSource =
+/** One place where bytes are: a range of a mapped file, an array, or an array made whenever a device packs it. */
+export type FrozenPlace =
 	| { readonly mapping: NativeFileMapping; readonly byteOffset: number }
 	| { readonly data: StorageArray }
 	| { readonly read: (device: Device) => StorageArray | Promise<StorageArray> };
+
+/** Where the bytes of a frozen tensor are: in one place, or one after another in other tensors of its precision. */
+export type FrozenSource = FrozenPlace | { readonly joined: readonly FrozenTensor[] };
 
 /** A weight that no program changes. Devices pack it into the layouts their kernels read, each once. */
 export class FrozenTensor implements Type {

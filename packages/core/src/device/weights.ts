@@ -1,8 +1,8 @@
 // The shared store of frozen weights: each layout of each weight once per device, whatever the number of programs.
 import { DTYPE_CODES, type NativeBuffer } from "@dreamdist/native-cuda";
-import { packWeight } from "./contents.js";
+import { packWeight, storedContents } from "./contents.js";
 import type { Device } from "./device.js";
-import type { FrozenTensor } from "./tensor.js";
+import type { FrozenPlace, FrozenTensor } from "./tensor.js";
 
 export interface HeldWeight {
 	readonly buffer: NativeBuffer;
@@ -18,6 +18,10 @@ interface PackedCopy {
 	readonly bytes: number;
 	/** Programs that read it. */
 	readers: number;
+}
+
+function placesOf({ source, bytes }: FrozenTensor): { place: FrozenPlace; bytes: number }[] {
+	return "joined" in source ? source.joined.flatMap(placesOf) : [{ place: source, bytes }];
 }
 
 export class WeightStore {
@@ -67,13 +71,20 @@ export class WeightStore {
 		ints: readonly number[],
 		into: NativeBuffer,
 	): Promise<void> {
-		const { source } = tensor;
-		const from = "mapping" in source ? source.mapping : "data" in source ? source.data : await source.read(this.device);
-		const offset = "mapping" in source ? source.byteOffset : 0;
-		const dtype = DTYPE_CODES[tensor.dtype];
-		await packWeight(this.device, tensor, () =>
-			this.device.native.pack(packer, dtype, [...ints], from, offset, tensor.bytes, into),
+		const parts = await Promise.all(
+			placesOf(tensor).map(async ({ place, bytes }) => {
+				if ("mapping" in place) return { source: place.mapping, byteOffset: place.byteOffset, bytes };
+				return { source: "data" in place ? place.data : await place.read(this.device), byteOffset: 0, bytes };
+			}),
 		);
+		const dtype = DTYPE_CODES[tensor.dtype];
+		try {
+			await packWeight(this.device, tensor, () => this.device.native.pack(packer, dtype, [...ints], parts, into));
+		} catch (error) {
+			// Read by itself, the part that is wrong says its own name.
+			if ("joined" in tensor.source) await storedContents(this.device, tensor);
+			throw error;
+		}
 	}
 
 	/** Lets the copies go that no program reads. */

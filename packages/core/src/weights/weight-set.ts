@@ -1,10 +1,8 @@
 // Frozen weights by name, for any number of graphs.
-import { storedContents } from "../device/contents.js";
 import type { Device } from "../device/device.js";
-import { emptyStorage, type StorageArray } from "../device/host.js";
-import { type FrozenSource, FrozenTensor } from "../device/tensor.js";
+import { FrozenTensor } from "../device/tensor.js";
 import type { Graph } from "../graph/graph.js";
-import { type Shape, sameShape, sizeOf } from "../graph/types.js";
+import { type Shape, sameShape } from "../graph/types.js";
 import { misshaped, openDoor, type WeightPart, type Weights } from "./door.js";
 
 /** A shape without the ones at its end: a 1×1 convolution and a linear layer hold the same numbers. */
@@ -86,7 +84,7 @@ export class WeightSet {
 			const rows = tensors.reduce((sum, { shape }) => sum + shape[0]!, 0);
 			const name =
 				tensors.length > 4 ? `${first.name} … ${tensors.at(-1)!.name}` : tensors.map((t) => t.name).join(", ");
-			return new FrozenTensor(name, [rows, ...first.shape.slice(1)], first.dtype, joinedSource(tensors));
+			return new FrozenTensor(name, [rows, ...first.shape.slice(1)], first.dtype, { joined: tensors });
 		});
 	}
 
@@ -105,21 +103,4 @@ export class WeightSet {
 		}
 		return tensor;
 	}
-}
-
-/** The numbers of several tensors, one after another: read when they are packed, unless they are in arrays already. */
-function joinedSource(tensors: readonly FrozenTensor[]): FrozenSource {
-	const size = tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-	const join = (parts: readonly StorageArray[]): StorageArray => {
-		const joined = emptyStorage(size, tensors[0]!.dtype);
-		let at = 0;
-		for (const part of parts) {
-			joined.set(part, at);
-			at += part.length;
-		}
-		return joined;
-	};
-	const arrays = tensors.flatMap(({ source }) => ("data" in source ? [source.data] : []));
-	if (arrays.length === tensors.length) return { data: join(arrays) };
-	return { read: async (device) => join(await Promise.all(tensors.map((tensor) => storedContents(device, tensor)))) };
 }

@@ -45,6 +45,22 @@ describe("checkpoints", () => {
 		return Object.fromEntries(Object.entries(results).map(([name, data]) => [name, [...data]]));
 	};
 
+	it("name the one that is wrong where several are packed as one", async () => {
+		const path = join(folder, "wrong.safetensors");
+		await writeSafetensors(path, {
+			good: { dtype: "F32", shape: [1, 2], data: Float32Array.of(1, 2) },
+			bad: { dtype: "F32", shape: [1, 2], data: Float32Array.of(3, Number.NaN) },
+		});
+		const checkpoint = await Checkpoint.open(path);
+		const set = new WeightSet(checkpoint.tensors, "test");
+		const parts = ["good", "bad"].map((name) => ({ name, shape: [1, 2] }));
+		const program = device.compile((graph) => ({ y: set.open(graph).stack(parts)! }));
+		await expect(program.then((made) => made.run())).rejects.toThrow(
+			/weight "bad" can't be used: 1 of its values are infinite or not a number/,
+		);
+		checkpoint.dispose();
+	});
+
 	it("are mapped, in their own precision, and what no program reads is only named", async () => {
 		const checkpoint = await Checkpoint.open(folder);
 		expect(Object.fromEntries([...checkpoint.tensors].map(([name, { dtype }]) => [name, dtype]))).toEqual({

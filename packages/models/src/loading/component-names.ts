@@ -1,5 +1,5 @@
 // Names within the Hub's layout that differ between releases, as the networks here ask for them.
-import { FrozenTensor } from "@dreamdist/core";
+import { FrozenTensor, storedContents } from "@dreamdist/core";
 
 export type Tensors = ReadonlyMap<string, FrozenTensor>;
 
@@ -62,6 +62,6 @@ export function rowsOf(tensor: FrozenTensor, start: number, count: number): Froz
 	if ("data" in source)
 		return new FrozenTensor(name, shape, dtype, { data: source.data.subarray(offset, offset + size) });
 	return new FrozenTensor(name, shape, dtype, {
-		read: async (device) => (await source.read(device)).subarray(offset, offset + size),
+		read: async (device) => (await storedContents(device, tensor)).subarray(offset, offset + size),
 	});
 }

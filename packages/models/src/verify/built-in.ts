@@ -1,6 +1,7 @@
 // Checks that need no files: small networks on weights by formula against stored numbers, against the float64 interpreter, and against the CPU.
 import {
 	add,
+	arrayOf,
 	cos,
 	createNoiseSchedule,
 	type Device,
@@ -238,7 +239,7 @@ function reference(name: string, make: () => Subject): Check {
 			);
 			const contents = interpret(Object.values(outputs), {
 				inputs: inputs as Record<string, ArrayLike<number>>,
-				frozen: ({ source }) => ("data" in source ? source.data : []),
+				frozen: (tensor) => arrayOf(tensor) ?? [],
 			});
 			return Object.entries(outputs).map(([output, value]) => ({
 				what: output,
