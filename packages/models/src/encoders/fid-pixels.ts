@@ -51,13 +51,18 @@ function bilinear(image: ImageU8, side: number, how: "half-pixel" | "tensorflow1
 	const out = new Float32Array(side * side * 3);
 	let index = 0;
 	for (let y = 0; y < side; y++) {
-		const [top, bottom, dy] = [down.low[y]! * width, down.high[y]! * width, down.share[y]!];
+		const top = down.low[y]! * width * 3;
+		const bottom = down.high[y]! * width * 3;
+		const dy = down.share[y]!;
 		for (let x = 0; x < side; x++) {
-			const [left, right, dx] = [across.low[x]!, across.high[x]!, across.share[x]!];
+			const left = across.low[x]! * 3;
+			const right = across.high[x]! * 3;
+			const dx = across.share[x]!;
 			for (let channel = 0; channel < 3; channel++) {
-				const at = (row: number, column: number) => data[(row + column) * 3 + channel]!;
-				const upper = at(top, left) + (at(top, right) - at(top, left)) * dx;
-				const lower = at(bottom, left) + (at(bottom, right) - at(bottom, left)) * dx;
+				const a = data[top + left + channel]!;
+				const b = data[bottom + left + channel]!;
+				const upper = a + (data[top + right + channel]! - a) * dx;
+				const lower = b + (data[bottom + right + channel]! - b) * dx;
 				out[index++] = upper + (lower - upper) * dy;
 			}
 		}
