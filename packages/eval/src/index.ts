@@ -1,4 +1,14 @@
-// @dreamdist/eval: metrics of generated pictures, evaluation and its reports.
+// @dreamdist/eval: metrics of generated pictures, evaluation and its reports, comparisons of methods.
+export {
+	COMPARISON_FILE,
+	type ComparisonCell,
+	type ComparisonFile,
+	cellFolder,
+	comparisonSchema,
+	plannedCells,
+	readComparison,
+	writeComparison,
+} from "./compare/comparison-file.js";
 export {
 	type EvaluatedSet,
 	type EvaluateEvent,
