@@ -426,7 +426,7 @@ describe("sharded weights", () => {
 
 	test("openWeights finds the file of a folder, or says what is there instead", async () => {
 		await writeFile(join(folder, "pytorch_model.bin"), "");
-		expect((await failure(openWeights(folder))).message).toContain("only PyTorch pickles (pytorch_model.bin)");
+		expect((await failure(openWeights(folder))).message).toContain("no safetensors file, only pytorch_model.bin");
 		await writeSafetensors(join(folder, "odd.safetensors"), { x: shard(1) });
 		const value = (options = {}, path = folder) =>
 			using(openWeights(path, options), async (file) => (await file.readF32("x"))[0]);

@@ -26,16 +26,16 @@ const MODEL_FILES = [
 	"tokenizer_config.json",
 	"special_tokens_map.json",
 ];
-/** What a network has that was only ever published pickled; it is read without being run. */
-const PICKLED = "pytorch_model.bin";
+/** What the weights of a network are called that was only ever published pickled; they are read without being run. */
+const PICKLED = ["diffusion_pytorch_model", "pytorch_model"];
 
 /**
  * The files of a repository that its model needs, of all those it has: one copy of the weights, in safetensors (or pickled,
- * where a single network has no other), and the configurations.
+ * where a network has no other), and the configurations.
  *
  * @param paths every file of the repository
  * @param wanted exact names or patterns with `*` (within a folder) instead of the choice made here
- * @throws HubError when the repository has no weights in safetensors, or not the files asked for
+ * @throws HubError when the repository has weights of neither form, or not the files asked for
  */
 export function selectFiles(
 	name: string,
@@ -51,7 +51,7 @@ export function selectFiles(
 		const folder = stem.slice(0, stem.lastIndexOf("/") + 1);
 		if (folder !== "" && paths.includes(`${folder}config.json`)) chosen.push(`${folder}config.json`);
 		const weights = chooseWeights(paths, stem, variant);
-		if (weights.length === 0 && !isPipeline && paths.includes(PICKLED)) weights.push(PICKLED);
+		if (weights.length === 0) weights.push(...choosePickled(paths, folder, variant));
 		if (weights.length === 0) throw noWeights(name, paths, `${stem}.safetensors`);
 		chosen.push(...weights);
 	}
@@ -70,6 +70,14 @@ function chooseWeights(paths: readonly string[], stem: string, variant: WeightVa
 	return [];
 }
 
+function choosePickled(paths: readonly string[], folder: string, variant: WeightVariant): string[] {
+	for (const infix of variant === "fp16" ? [".fp16", ""] : ["", ".fp16"]) {
+		const found = PICKLED.map((stem) => `${folder}${stem}${infix}.bin`).find((path) => paths.includes(path));
+		if (found) return [found];
+	}
+	return [];
+}
+
 function matching(name: string, paths: readonly string[], pattern: string): string[] {
 	const expression = new RegExp(`^${pattern.split("*").map(escapeExpression).join("[^/]*")}$`);
 	const found = paths.filter((path) => expression.test(path));
@@ -80,7 +88,7 @@ function matching(name: string, paths: readonly string[], pattern: string): stri
 function noWeights(name: string, paths: readonly string[], expected: string): HubError {
 	const others = paths.filter((path) => /\.(bin|ckpt|pt|pth|safetensors|msgpack|onnx)$/.test(path));
 	const message =
-		`${name} has no ${expected}; only safetensors are loaded, as pickled weights can run code. ` +
+		`${name} has neither ${expected} nor the same as .bin. ` +
 		`Its weights are ${listing(others)}; name the files to fetch them as they are.`;
 	return new HubError("HUB_FILE_NOT_FOUND", message);
 }

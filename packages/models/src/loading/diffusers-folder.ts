@@ -105,6 +105,9 @@ export class DiffusersFolder implements ModelFiles {
 	}
 }
 
+/** What weights are called where they were only published pickled. They are read without executing anything (see `openTorch`). */
+const PICKLED_STEMS = ["diffusion_pytorch_model", "pytorch_model"];
+
 /** The weights of a component's folder; the half-precision variant where it is the only one, or the one asked for. */
 async function openComponentWeights(folder: string, { dtype }: OpenModelOptions): Promise<Checkpoint> {
 	const variants = dtype === "f16" ? ["fp16", undefined] : [undefined, "fp16"];
@@ -117,6 +120,10 @@ async function openComponentWeights(folder: string, { dtype }: OpenModelOptions)
 			if (!(error instanceof FileError && error.code === "FILE_NOT_FOUND" && error.path === folder)) throw error;
 			if (!variant) first = error;
 		}
+	const pickled = variants
+		.flatMap((variant) => PICKLED_STEMS.map((stem) => join(folder, `${stem}${variant ? `.${variant}` : ""}.bin`)))
+		.find((path) => existsSync(path));
+	if (pickled) return Checkpoint.open(pickled, { dtype });
 	throw first;
 }
 

@@ -110,6 +110,12 @@ describe("selectFiles", () => {
 		]);
 		expect(() => selectFiles("a/b", ["config.json", "model.ckpt"], "fp16")).toThrow(/Its weights are model\.ckpt/);
 	});
+	test("takes pickled weights where a network has no others", () => {
+		const pickled = ["unet/diffusion_pytorch_model.bin", "unet/diffusion_pytorch_model.fp16.bin"];
+		expect(unet("full", [...rest, ...pickled])).toEqual([pickled[0]]);
+		expect(unet("fp16", [...rest, ...pickled])).toEqual([pickled[1]]);
+		expect(unet("fp16", [...rest, ...pickled, "unet/diffusion_pytorch_model.safetensors"])).not.toContain(pickled[1]);
+	});
 	test("keeps patterns within a folder", () => {
 		expect(selectFiles("a/b", ["a.json", "x/a.json", "aXjson"], "fp16", ["*.json"])).toEqual(["a.json"]);
 	});

@@ -410,11 +410,11 @@ describe("messages", () => {
 		expect((await failure(pull(`${NAME}@v9`, options))).message).toMatch(/someone\/model has no revision "v9"/);
 		const repository = pipeline();
 		delete repository.files["vae/diffusion_pytorch_model.safetensors"];
-		repository.files["vae/diffusion_pytorch_model.bin"] = large(Buffer.from("p"));
+		repository.files["vae/diffusion_pytorch_model.ckpt"] = large(Buffer.from("p"));
 		fake.repositories.set(NAME, repository);
 		const { message } = await failure(pull(NAME, options));
 		expect(message).toMatch(
-			/no vae\/diffusion_pytorch_model\.safetensors; only safetensors are loaded.*vae\/diffusion_pytorch_model\.bin/,
+			/neither vae\/diffusion_pytorch_model\.safetensors nor the same as \.bin.*vae\/diffusion_pytorch_model\.ckpt/,
 		);
 	});
 

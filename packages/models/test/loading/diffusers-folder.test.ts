@@ -1,12 +1,21 @@
 // Model folders as they come: renamed weights, variants, shards, and everything that can be wrong with them.
 import { cpSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Device, openDevice, type TensorData, WeightsError, writeSafetensors } from "@dreamdist/core";
+import {
+	type Device,
+	openDevice,
+	openSafetensors,
+	type TensorData,
+	TensorToSave,
+	WeightsError,
+	writeSafetensors,
+	writeTorch,
+} from "@dreamdist/core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type LoadPipelineOptions, loadPipeline, type Pipeline } from "../../src/index.js";
 import { relativeError } from "../networks/support.js";
 import { temporaryFolder, writeTinyModel } from "../tiny-model.js";
-import { readTensors, renamed, replaceWeights } from "./support.js";
+import { readTensors, renamed, replaceWeights, WEIGHT_FILES } from "./support.js";
 
 const { folder, remove } = temporaryFolder();
 let device: Device;
@@ -98,6 +107,23 @@ describe("model folders", () => {
 			writeFileSync(join(at, "text_encoder", "model.safetensors.index.json"), JSON.stringify({ weight_map }));
 		});
 		expect(relativeError(await fingerprint(path), expected)).toBe(0);
+	});
+
+	it("may hold networks that were only published pickled", async () => {
+		const path = await changed(async (at) => {
+			for (const [network, name] of [
+				["unet", "diffusion_pytorch_model.fp16.bin"],
+				["text_encoder", "pytorch_model.bin"],
+			] as const) {
+				const file = await openSafetensors(join(at, network, WEIGHT_FILES[network]));
+				const tensors: Record<string, TensorToSave> = {};
+				for (const [key, { shape }] of file.tensors) tensors[key] = new TensorToSave(shape, await file.readF32(key));
+				await file.close();
+				await writeTorch(join(at, network, name), tensors);
+				rmSync(join(at, network, WEIGHT_FILES[network]));
+			}
+		});
+		expect(relativeError(await fingerprint(path), expected)).toBeLessThan(1e-6);
 	});
 
 	it("stay in their stored precision unless another is asked for", async () => {

@@ -63,7 +63,7 @@ function missing(names: string[], weights: string[], variant: string | undefined
 	if (weights.length > 0)
 		return `none of its files has a usual name; name one of them: ${weights.slice(0, 5).join(", ")}`;
 	const pickle = names.find((name) => /\.(bin|ckpt|pt|pth)$/.test(name));
-	if (pickle !== undefined) return `it has only PyTorch pickles (${pickle}); convert them to safetensors first`;
+	if (pickle !== undefined) return `it has no safetensors file, only ${pickle}`;
 	return "it has no safetensors file";
 }
 
