@@ -1,5 +1,6 @@
 // Builds and runs the engine's own tests (native/test and native/cuda/test), which need neither Node-API nor the packages.
-//   node scripts/native-tests.mjs                              on every instruction set of this machine and on the emulated CUDA device
+//   node scripts/native-tests.mjs                              on every instruction set of this machine and on the emulated CUDA device; the
+//                                                              backend of cards on a runtime without a card
 //   node scripts/native-tests.mjs --sanitize address,undefined
 //   node scripts/native-tests.mjs --arch aarch64               cross-compiled, under qemu-user
 // Other arguments go to the CPU's test program alone (--filter NAME, --isa NAME, --threads N, --list). The last line is the total.
@@ -8,7 +9,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { missingMessage, missingParts, which } from "../packages/native-cuda/scripts/toolchain.mjs";
+import { findNvcc, missingMessage, missingParts, which } from "../packages/native-cuda/scripts/toolchain.mjs";
 import { addCounts, CANNOT_RUN, countLine, parseCounts } from "./counts.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -76,6 +77,19 @@ function chooseVariant(sanitizers, arch) {
 	return { folder: "build-native", defines: {}, launcher: [], emulated };
 }
 
+/** The host's side of the backend for cards, compiled by nvcc, on a runtime without a card. */
+function backendTests() {
+	if (findNvcc() === undefined) {
+		console.log("Skipped: there is no nvcc to compile the backend of cards with.");
+		return { passed: 0, failed: 0, skipped: 1 };
+	}
+	const folder = "build-cuda-tests";
+	const settings = ["-DCMAKE_BUILD_TYPE=Release", "-DDD_CUDA=ON", "-DDD_CUDA_ARCHS=80"];
+	run("cmake", ["-S", "native", "-B", folder, ...generator, ...settings]);
+	run("cmake", ["--build", folder, "--target", "cuda_backend_tests", "--parallel", String(availableParallelism())]);
+	return runTests(join(root, folder, "cuda", "test", "backend", "cuda_backend_tests"), ["--threads", "1"], {});
+}
+
 // The emulator itself, and the CUDA kernels on it; then with every load and store checked for races, which takes several times as
 // long: the test that calls every kernel, and for each family with shared memory the cases of awkward shapes.
 const RACE_CHECKED = [
@@ -128,5 +142,6 @@ for (const [name, ...options] of emulatedTests) {
 	console.log([name, ...options].join(" "));
 	total = addCounts(total, runTests(join(folder, "cuda", "test", name), options, {}));
 }
+if (variant.emulated && !onlyCpu) total = addCounts(total, backendTests());
 if (!args.includes("--list")) console.log(countLine(total));
 process.exitCode = total.failed === 0 ? 0 : 1;

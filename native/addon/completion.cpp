@@ -13,10 +13,10 @@ Napi::Value Completions::submit(Napi::Env env, Device& device, std::function<voi
 	auto inbox = inbox_;
 	Channel channel = channel_;
 	try {
-		device.submit(std::move(work), [inbox, channel, ticket](std::string error, bool aborted) {
+		device.submit(std::move(work), [inbox, channel, ticket](std::string error, Failure kind) {
 			std::lock_guard lock(inbox->mutex);
 			if (inbox->closed) return;
-			inbox->done.push_back({ticket, std::move(error), aborted});
+			inbox->done.push_back({ticket, std::move(error), kind});
 			channel.NonBlockingCall();
 		});
 	} catch (const Error& error) {
@@ -46,7 +46,7 @@ void Completions::finish(Napi::Env env, Done done) {
 	if (pending_.empty()) channel_.Unref(env);
 	if (done.error.empty()) return deferred.Resolve(env.Undefined());
 	auto error = Napi::Error::New(env, done.error);
-	error.Set("code", Napi::String::New(env, done.aborted ? "ABORTED" : "DEVICE"));
+	error.Set("code", Napi::String::New(env, done.kind == Failure::aborted ? "ABORTED" : done.kind == Failure::memory ? "MEMORY" : "DEVICE"));
 	deferred.Reject(error.Value());
 }
 

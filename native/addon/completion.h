@@ -21,7 +21,7 @@ public:
 	explicit Completions(Napi::Env env);
 
 	// Queues `work` on the device and returns its promise: it resolves with undefined, or rejects with the error's sentence (code
-	// "ABORTED" or "DEVICE"). `keep` stays alive until then.
+	// "ABORTED", "MEMORY" or "DEVICE"). `keep` stays alive until then.
 	Napi::Value submit(Napi::Env env, Device& device, std::function<void()> work, std::vector<Napi::ObjectReference> keep);
 	// Called before the environment goes away.
 	void close();
@@ -35,7 +35,7 @@ private:
 	struct Done {
 		uint64_t ticket;
 		std::string error;
-		bool aborted;
+		Failure kind;
 	};
 	static void deliver(Napi::Env env, Napi::Function, Completions* self, void*);
 	void finish(Napi::Env env, Done done);

@@ -129,7 +129,7 @@ Napi::Function JsDevice::define(Napi::Env env) {
 						InstanceMethod<&JsDevice::read>("read"), InstanceMethod<&JsDevice::packed_bytes>("packedBytes"),
 						InstanceMethod<&JsDevice::pack>("pack"), InstanceMethod<&JsDevice::scratch_bytes>("scratchBytes"),
 						InstanceMethod<&JsDevice::create_program>("createProgram"), InstanceMethod<&JsDevice::run>("run"),
-						InstanceMethod<&JsDevice::self_test>("selfTest"), InstanceMethod<&JsDevice::idle>("idle"), InstanceMethod<&JsDevice::dispose>("dispose")});
+						InstanceMethod<&JsDevice::self_test>("selfTest"), InstanceMethod<&JsDevice::prepare>("prepare"), InstanceMethod<&JsDevice::idle>("idle"), InstanceMethod<&JsDevice::dispose>("dispose")});
 }
 
 // new NativeDevice(isa, threads, kind = "cpu"): the instruction set is the CPU's; kind: "cpu", "cuda:N" or "cuda-emulated".
@@ -167,6 +167,10 @@ Napi::Value JsDevice::allocate(const Napi::CallbackInfo& info) {
 	auto object = data_of(env).buffer.New({});
 	try {
 		JsBuffer::Unwrap(object)->buffer = device.allocate(bytes);
+	} catch (const OutOfMemory& error) {
+		auto failure = Napi::Error::New(env, error.what());
+		failure.Set("code", Napi::String::New(env, "MEMORY"));
+		throw failure;
 	} catch (const Error& error) {
 		throw Napi::Error::New(env, error.what());
 	}
@@ -431,6 +435,15 @@ Napi::Value JsDevice::self_test(const Napi::CallbackInfo& info) {
 			dreamdist::self_test(worker->backend(), *reference, worker->team());
 		},
 		{});
+}
+
+// prepare(program): Promise<void>; the arena is large enough for it then, or the promise rejects with the code "MEMORY".
+Napi::Value JsDevice::prepare(const Napi::CallbackInfo& info) {
+	Napi::Env env = info.Env();
+	Device* worker = &alive(env);
+	auto* shell = unwrap<JsProgram>(env, info[0], data_of(env).program, "Program");
+	if (!shell->program) bad(env, "the program was disposed");
+	return data_of(env).completions.submit(env, *worker, [worker, program = shell->program] { worker->prepare(*program); }, {});
 }
 
 // idle(): Promise<void>, resolved when everything queued before it is done.

@@ -67,6 +67,7 @@ private:
 	Napi::Value create_program(const Napi::CallbackInfo& info);
 	Napi::Value run(const Napi::CallbackInfo& info);
 	Napi::Value self_test(const Napi::CallbackInfo& info);
+	Napi::Value prepare(const Napi::CallbackInfo& info);
 	Napi::Value idle(const Napi::CallbackInfo& info);
 	Napi::Value free_bytes(const Napi::CallbackInfo& info);
 	Napi::Value arena_bytes(const Napi::CallbackInfo& info);

@@ -13,51 +13,70 @@ namespace {
 using gpu::check;
 
 constexpr int64_t kStagingBytes = 8 << 20;
+constexpr int64_t kResultBytes = 1 << 20;  // of a run's small outputs
 
 std::string mebibytes(int64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
 
-// Two pinned buffers in turn: one is filled while the other is on its way.
+// Pinned memory on the way to and from the card. Bytes for the card are gathered in one of two buffers, so that many small ones wait for
+// nothing, and one buffer is filled while the other is on its way.
 class Staging {
 public:
 	explicit Staging(cudaStream_t stream) : stream_(stream) {
-		for (int i = 0; i < 2; i++) {
-			check(cudaMallocHost(&memory_[i], kStagingBytes), "pinned memory");
-			check(cudaEventCreateWithFlags(&sent_[i], cudaEventDisableTiming), "an event");
+		for (Half& half : halves_) {
+			check(cudaMallocHost(&half.memory, kStagingBytes), "pinned memory");
+			check(cudaEventCreateWithFlags(&half.sent, cudaEventDisableTiming), "an event");
 		}
 	}
 	~Staging() {
-		for (int i = 0; i < 2; i++) {
-			if (memory_[i]) cudaFreeHost(memory_[i]);
-			if (sent_[i]) cudaEventDestroy(sent_[i]);
+		for (Half& half : halves_) {
+			if (half.memory) cudaFreeHost(half.memory);
+			if (half.sent) cudaEventDestroy(half.sent);
 		}
 	}
 	Staging(const Staging&) = delete;
 
 	void write(uint8_t* to, const uint8_t* from, int64_t bytes) {
-		for (int64_t at = 0; at < bytes; at += kStagingBytes) {
-			const size_t part = (size_t)std::min(kStagingBytes, bytes - at);
-			check(cudaEventSynchronize(sent_[turn_]), "waiting for a copy to the card");
-			std::memcpy(memory_[turn_], from + at, part);
-			check(cudaMemcpyAsync(to + at, memory_[turn_], part, cudaMemcpyHostToDevice, stream_), "a copy to the card");
-			check(cudaEventRecord(sent_[turn_], stream_), "an event");
-			turn_ ^= 1;
+		while (bytes > 0) {
+			if (used_ == kStagingBytes) turn();
+			const int64_t part = std::min(kStagingBytes - used_, bytes);
+			uint8_t* room = halves_[filling_].memory + used_;
+			std::memcpy(room, from, (size_t)part);
+			check(cudaMemcpyAsync(to, room, (size_t)part, cudaMemcpyHostToDevice, stream_), "a copy to the card");
+			used_ = std::min(kStagingBytes, (used_ + part + 15) / 16 * 16);
+			to += part;
+			from += part;
+			bytes -= part;
 		}
 	}
+	// The stream's order keeps what is read behind what is still to be sent from the same buffer.
 	void read(uint8_t* to, const uint8_t* from, int64_t bytes) {
 		for (int64_t at = 0; at < bytes; at += kStagingBytes) {
 			const size_t part = (size_t)std::min(kStagingBytes, bytes - at);
-			check(cudaEventSynchronize(sent_[turn_]), "waiting for a copy to the card");
-			check(cudaMemcpyAsync(memory_[turn_], from + at, part, cudaMemcpyDeviceToHost, stream_), "a copy from the card");
+			uint8_t* room = halves_[filling_].memory;
+			check(cudaMemcpyAsync(room, from + at, part, cudaMemcpyDeviceToHost, stream_), "a copy from the card");
 			check(cudaStreamSynchronize(stream_), "waiting for a copy from the card");
-			std::memcpy(to + at, memory_[turn_], part);
+			std::memcpy(to + at, room, part);
 		}
+		if (bytes > 0) rewind();
 	}
+	// The stream has been waited for: nothing is on its way.
+	void rewind() { used_ = 0; }
 
 private:
+	void turn() {
+		check(cudaEventRecord(halves_[filling_].sent, stream_), "an event");
+		filling_ ^= 1;
+		check(cudaEventSynchronize(halves_[filling_].sent), "waiting for a copy to the card");
+		used_ = 0;
+	}
+
 	cudaStream_t stream_;
-	void* memory_[2] = {};
-	cudaEvent_t sent_[2] = {};
-	int turn_ = 0;
+	struct Half {
+		uint8_t* memory = nullptr;
+		cudaEvent_t sent = nullptr;
+	} halves_[2];
+	int filling_ = 0;
+	int64_t used_ = 0;
 };
 
 // A program's launches as one graph. The first run is not captured: kernels may be loaded then, which a capture forbids.
@@ -75,8 +94,9 @@ public:
 		check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "a stream");
 		check(cudaStreamCreateWithFlags(&clearing_, cudaStreamNonBlocking), "a stream");
 		check(cudaMalloc(&context_.fault, sizeof(Fault)), "memory on the card");
-		check(cudaMemset(context_.fault, 0, sizeof(Fault)), "memory on the card");
+		check(cudaMemsetAsync(context_.fault, 0, sizeof(Fault), context_.stream), "memory on the card");
 		check(cudaMallocHost(&found_, sizeof(Fault)), "pinned memory");
+		check(cudaMallocHost(&results_, kResultBytes), "pinned memory");
 		staging_ = std::make_unique<Staging>(context_.stream);
 	}
 	~CudaBackend() override {
@@ -86,6 +106,7 @@ public:
 			if (event) cudaEventDestroy(event);
 		staging_.reset();
 		if (found_) cudaFreeHost(found_);
+		if (results_) cudaFreeHost(results_);
 		if (context_.fault) cudaFree(context_.fault);
 		if (clearing_) cudaStreamDestroy(clearing_);
 		if (context_.stream) cudaStreamDestroy(context_.stream);
@@ -104,7 +125,8 @@ public:
 		void* memory = nullptr;
 		if (cudaMalloc(&memory, (size_t)bytes) != cudaSuccess) {
 			cudaGetLastError();
-			throw Error("the card has no " + mebibytes(bytes) + " left: " + mebibytes(free_bytes()) + " are free");
+			const int64_t free = free_bytes();
+			throw OutOfMemory("the card has no " + mebibytes(bytes) + " left: " + mebibytes(free) + " are free", bytes, free);
 		}
 		// Not on the worker's stream, which may be capturing.
 		const cudaError_t status = cudaMemsetAsync(memory, 0, (size_t)bytes, clearing_);
@@ -142,12 +164,28 @@ public:
 		check(cudaGraphLaunch(graph->executable, context_.stream), "the program's launch");
 	}
 
-	void finish() override {
+	void finish() override { finish({}); }
+	void finish(std::span<const Transfer> reads) override {
+		int64_t used = 0;
+		std::vector<uint8_t*> early;
+		for (const Transfer& one : reads) {
+			const bool fits = one.bytes <= kResultBytes - used;
+			early.push_back(fits ? results_ + used : nullptr);
+			if (!fits || one.bytes == 0) continue;
+			check(cudaMemcpyAsync(early.back(), one.from, (size_t)one.bytes, cudaMemcpyDeviceToHost, context_.stream), "reading a result");
+			used = std::min(kResultBytes, (used + one.bytes + 15) / 16 * 16);
+		}
 		check(cudaMemcpyAsync(found_, context_.fault, sizeof(Fault), cudaMemcpyDeviceToHost, context_.stream), "the run");
 		check(cudaStreamSynchronize(context_.stream), "the run");
-		if (!found_->claimed) return;
-		check(cudaMemsetAsync(context_.fault, 0, sizeof(Fault), context_.stream), "the run");
-		throw CallError(found_->call, describe(*found_));
+		staging_->rewind();
+		if (found_->claimed) {
+			check(cudaMemsetAsync(context_.fault, 0, sizeof(Fault), context_.stream), "the run");
+			throw CallError(found_->call, describe(*found_));
+		}
+		for (size_t i = 0; i < reads.size(); i++) {
+			if (early[i]) std::memcpy(reads[i].to, early[i], (size_t)reads[i].bytes);
+			else read(reads[i].to, reads[i].from, reads[i].bytes);
+		}
 	}
 
 	// The card's own clock. It reads the start only after the work before it, so that queueing takes no part in a kernel's time.
@@ -202,6 +240,7 @@ private:
 	Context context_;
 	cudaStream_t clearing_ = nullptr;
 	Fault* found_ = nullptr;
+	uint8_t* results_ = nullptr;  // pinned
 	cudaEvent_t clock_[2] = {};
 	void* flushing_ = nullptr;
 	size_t flushing_bytes_ = 0;

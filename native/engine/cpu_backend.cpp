@@ -29,7 +29,7 @@ public:
 		if (memory && bytes >= (4 << 20)) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
 #endif
-		if (!memory) throw Error("the system refused " + std::to_string(bytes >> 20) + " MiB of memory");
+		if (!memory) throw OutOfMemory("the system refused " + std::to_string(bytes >> 20) + " MiB of memory", bytes, -1);
 		return memory;
 	}
 	void release(uint8_t* memory, [[maybe_unused]] int64_t bytes) override {

@@ -44,10 +44,10 @@ void Device::shutdown() {
 		std::lock_guard lock(mutex_);
 		dropped.swap(queue_);
 	}
-	for (Job& job : dropped) job.done("the device was disposed", true);
+	for (Job& job : dropped) job.done("the device was disposed", Failure::aborted);
 }
 
-void Device::submit(std::function<void()> work, std::function<void(std::string, bool)> done) {
+void Device::submit(std::function<void()> work, Done done) {
 	{
 		std::lock_guard lock(mutex_);
 		if (stopping_) throw Error("the device was disposed");
@@ -78,18 +78,23 @@ void Device::loop() {
 			pending_.fetch_sub(1, std::memory_order_relaxed);
 		}
 		std::string error;
-		bool aborted = false;
+		Failure kind = Failure::none;
 		try {
 			job.work();
 		} catch (const Aborted& stop) {
 			error = stop.what();
-			aborted = true;
+			kind = Failure::aborted;
+		} catch (const OutOfMemory& failure) {
+			error = failure.what();
+			kind = Failure::memory;
 		} catch (const std::bad_alloc&) {
 			error = "the system has no memory left for this run";
+			kind = Failure::memory;
 		} catch (const std::exception& failure) {
 			error = failure.what();
+			kind = Failure::device;
 		}
-		job.done(std::move(error), aborted);
+		job.done(std::move(error), kind);
 	}
 	team_.reset();
 }
@@ -111,14 +116,13 @@ void Device::release(int64_t bytes) {
 			}
 			if (arena_ && arena_->bytes() > largest) arena_.reset();
 		},
-		[](std::string, bool) {});
+		[](std::string, Failure) {});
 }
 
-void Device::execute(RunRequest& request) {
-	Program& program = *request.program;
-	const ProgramSpec& spec = program.spec;
-	if (!arena_ || arena_->bytes() < spec.arena_bytes) {
-		int64_t largest = spec.arena_bytes;
+// The memory that programs share, at least this large. It moves when a larger plan comes; programs then find their operands anew.
+uint8_t* Device::arena_of(int64_t bytes) {
+	if (!arena_ || arena_->bytes() < bytes) {
+		int64_t largest = bytes;
 		{
 			std::lock_guard lock(mutex_);
 			for (int64_t plan : plans_) largest = std::max(largest, plan);
@@ -126,7 +130,13 @@ void Device::execute(RunRequest& request) {
 		arena_.reset();
 		arena_ = std::make_unique<Buffer>(backend_, std::max<int64_t>(largest, 64));
 	}
-	uint8_t* base = arena_->data();
+	return arena_->data();
+}
+
+void Device::execute(RunRequest& request) {
+	Program& program = *request.program;
+	const ProgramSpec& spec = program.spec;
+	uint8_t* base = arena_of(spec.arena_bytes);
 	if (program.base_ != base) {
 		program.operands_.clear();
 		for (const Call& call : spec.calls)
@@ -149,12 +159,13 @@ void Device::execute(RunRequest& request) {
 			if (stopped(request)) throw Aborted();
 			backend_->run(program.recording_, [&] { run_calls(request, base); });
 		}
-		backend_->finish();
+		std::vector<Transfer> reads;
+		for (size_t i = 0; i < spec.outputs.size(); i++)
+			if (request.outputs[i]) reads.push_back({request.outputs[i], base + spec.outputs[i].offset, spec.outputs[i].bytes});
+		backend_->finish(reads);
 	} catch (const CallError& error) {
 		throw Error(spec.calls[error.call].label + ": " + error.what());
 	}
-	for (size_t i = 0; i < spec.outputs.size(); i++)
-		if (request.outputs[i]) backend_->read(request.outputs[i], base + spec.outputs[i].offset, spec.outputs[i].bytes);
 }
 
 bool Device::stopped(const RunRequest& request) const { return request.abort.load(std::memory_order_relaxed) || stopping(); }

@@ -20,6 +20,19 @@ struct Recording {
 	virtual ~Recording() = default;
 };
 
+// Bytes to be read from the device.
+struct Transfer {
+	void* to;
+	const void* from;
+	int64_t bytes;
+};
+
+// The device has no memory left. `bytes` were asked for, `free_bytes` are there (-1: not known).
+struct OutOfMemory : Error {
+	OutOfMemory(const std::string& message, int64_t bytes, int64_t free_bytes) : Error(message), bytes(bytes), free_bytes(free_bytes) {}
+	int64_t bytes, free_bytes;
+};
+
 class Backend {
 public:
 	virtual ~Backend() = default;
@@ -27,7 +40,7 @@ public:
 	// Free memory now, in bytes; 0: ask the system.
 	virtual int64_t free_bytes() const { return 0; }
 
-	// From any thread. Memory is zero when it is allocated; throws Error where there is none left.
+	// From any thread. Memory is zero when it is allocated; throws OutOfMemory where there is none left.
 	virtual uint8_t* allocate(int64_t bytes) = 0;
 	virtual void release(uint8_t* memory, int64_t bytes) = 0;
 
@@ -44,6 +57,11 @@ public:
 	virtual void run(std::unique_ptr<Recording>& /*recording*/, const std::function<void()>& calls) { calls(); }
 	// Waits for what is queued. Throws what failed meanwhile; CallError where the call is known.
 	virtual void finish() {}
+	// The same, and what the transfers name has been read by then: small ones travel behind the kernels without a wait of their own.
+	virtual void finish(std::span<const Transfer> reads) {
+		finish();
+		for (const Transfer& one : reads) read(one.to, one.from, one.bytes);
+	}
 	// How long what `call` queues takes, in microseconds; waits for it. `cold`: with other data in the caches than the call's.
 	virtual double time(const std::function<void()>& call, bool cold) {
 		if (cold) flush_caches();

@@ -88,6 +88,9 @@ struct RunRequest {
 	std::atomic<bool> abort{false};
 };
 
+// Why work failed; `none`: it did not.
+enum class Failure { none, device, aborted, memory };
+
 class Device {
 public:
 	// `threads`: of the CPU's team, which computes on the CPU and packs weights for every device.
@@ -101,10 +104,13 @@ public:
 	int threads() const { return threads_; }
 
 	// Queues work for the worker; `done` is called there with an empty string or the error's sentence.
-	void submit(std::function<void()> work, std::function<void(std::string error, bool aborted)> done);
+	using Done = std::function<void(std::string error, Failure kind)>;
+	void submit(std::function<void()> work, Done done);
 	// The work of one run; called on the worker. Throws.
 	void execute(RunRequest& request);
 	ThreadTeam& team() { return *team_; }
+	// Makes the arena large enough for a program now rather than in its first run. On the worker. Throws OutOfMemory.
+	void prepare(const Program& program) { arena_of(program.spec.arena_bytes); }
 	// The arena is as large as the largest plan of the programs alive.
 	void reserve(int64_t bytes);
 	void release(int64_t bytes);
@@ -117,8 +123,9 @@ private:
 	void loop();
 	struct Job {
 		std::function<void()> work;
-		std::function<void(std::string, bool)> done;
+		Done done;
 	};
+	uint8_t* arena_of(int64_t bytes);
 	bool stopped(const RunRequest& request) const;
 	void run_calls(RunRequest& request, uint8_t* base);
 	const BackendPtr backend_;

@@ -51,6 +51,7 @@ export interface NativeDevice {
 	readonly kernels: string[];
 	/** Free memory of a card, in bytes; 0 where the device's memory is the machine's. */
 	readonly freeBytes: number;
+	/** @throws an error with the code "MEMORY" where there is too little */
 	allocate(bytes: number): NativeBuffer;
 	/** Takes a copy of `data` now and writes it in queue order. */
 	write(buffer: NativeBuffer, byteOffset: number, data: NativeArray): Promise<void>;
@@ -76,6 +77,8 @@ export interface NativeDevice {
 		/** Times of a profile are taken with other data in the device's caches. */
 		cold?: boolean,
 	): Promise<void>;
+	/** Makes the arena large enough for the program now, not in its first run; rejects with the code "MEMORY" where there is too little. */
+	prepare(program: NativeProgram): Promise<void>;
 	/** Runs every kernel on a small shape; rejects with the name of the first that does not compute what the CPU computes. */
 	selfTest(): Promise<void>;
 	/** Resolves when everything queued before it is done. */

@@ -37,14 +37,9 @@ export async function compileGraph<K extends string>(
 	const arena = planArena(emitted.storages);
 	const memory = planMemory(device, emitted, arena);
 	refuseIfTooLarge(device, emitted, memory, options);
-	const bound = await bindBuffers(device, emitted, options.signal);
-	let native: NativeProgram;
-	try {
-		native = device.native.createProgram(describe(emitted, arena));
-	} catch (error) {
-		unbind(bound);
-		throw error;
-	}
+	const { bound, native } = await allocate(device, emitted, arena, options.signal).catch((error) => {
+		throw isOutOfMemory(error) ? refusedByDevice(device, memory, options, error) : error;
+	});
 	return new Program({
 		device,
 		name: options.name ?? "program",
@@ -57,6 +52,22 @@ export async function compileGraph<K extends string>(
 		memory,
 		...bound,
 	});
+}
+
+/** Everything that the program needs on the device, allocated and filled. */
+async function allocate(device: Device, emitted: Emitted, arenaBytes: number, signal?: AbortSignal) {
+	const bound = await bindBuffers(device, emitted, signal);
+	let native: NativeProgram | null = null;
+	try {
+		native = device.native.createProgram(describe(emitted, arenaBytes));
+		// A card's memory is its own: whether it is enough shows now, not after minutes of other work.
+		if (device.native.freeBytes > 0) await device.native.prepare(native);
+		return { bound, native };
+	} catch (error) {
+		native?.dispose();
+		unbind(bound);
+		throw error;
+	}
 }
 
 /** Runs emitted calls once, for checks: nothing is kept. */
@@ -93,6 +104,26 @@ function planMemory(device: Device, emitted: Emitted, arena: number): ProgramMem
 	return { weights, state, arena, fixed, peak: weights + state + arena + fixed };
 }
 
+const isOutOfMemory = (error: unknown): error is Error => (error as { code?: string }).code === "MEMORY";
+
+const planned = ({ weights, state, arena, fixed }: ProgramMemory): string =>
+	`weights ${gib(weights)}, state ${gib(state)}, arena ${gib(arena)}, fixed ${gib(fixed)}`;
+
+const advice = ({ lessMemory }: CompileOptions): string =>
+	lessMemory?.length ? ` To need less: ${lessMemory.join("; ")}.` : "";
+
+/** The plan fitted into what was free when the device was opened, and the device has refused it all the same. */
+function refusedByDevice(device: Device, memory: ProgramMemory, options: CompileOptions, error: Error): Error {
+	// What was packed for it need not stand in the way of a smaller one.
+	device.releaseUnusedWeights();
+	return new InsufficientMemoryError(
+		`${options.name ?? "the program"} needs ${gib(memory.peak)} on ${device.kind} (${planned(memory)}), and ${error.message}; ` +
+			`${gib(device.memoryLimit)} were free when it was opened, so other work holds the rest.${advice(options)}`,
+		memory.peak,
+		device.memoryLimit,
+	);
+}
+
 const gib = (bytes: number) =>
 	bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(2)} GiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 
@@ -103,10 +134,9 @@ function refuseIfTooLarge(device: Device, emitted: Emitted, memory: ProgramMemor
 		if (!device.weights.has(frozenOf(value)!, packer, ints)) more += storage.bytes;
 	const needed = held.weights + held.state + more + Math.max(held.arena, memory.arena) + held.fixed;
 	if (needed <= device.memoryLimit) return;
-	const advice = options.lessMemory?.length ? ` To need less: ${options.lessMemory.join("; ")}.` : "";
 	throw new InsufficientMemoryError(
-		`${options.name ?? "the program"} needs ${gib(needed)} on ${device.kind} (weights ${gib(memory.weights)}, state ${gib(memory.state)}, ` +
-			`arena ${gib(memory.arena)}, fixed ${gib(memory.fixed)}), but only ${gib(device.memoryLimit)} may be used.${advice}`,
+		`${options.name ?? "the program"} needs ${gib(needed)} on ${device.kind} (${planned(memory)}), ` +
+			`but only ${gib(device.memoryLimit)} may be used.${advice(options)}`,
 		needed,
 		device.memoryLimit,
 	);
@@ -128,22 +158,24 @@ async function bindBuffers(device: Device, emitted: Emitted, signal?: AbortSigna
 	const pending: Promise<void>[] = [];
 	const weights: HeldWeight[] = [];
 	const constants: NativeBuffer[] = [];
-	for (const { storage, value, packer, ints } of emitted.weights) {
-		if (signal?.aborted) break;
-		const weight = device.weights.hold(frozenOf(value)!, packer, ints, storage.bytes);
-		storage.buffer = weight.buffer;
-		weights.push(weight);
-		pending.push(weight.ready);
-	}
-	for (const { storage, value } of emitted.constants) {
-		const buffer = device.allocate(storage.bytes);
-		constants.push(buffer);
-		storage.buffer = buffer;
-		pending.push(device.native.write(buffer, 0, toStorage(constantData(value)!, value.dtype)));
-	}
 	try {
+		for (const { storage, value, packer, ints } of emitted.weights) {
+			if (signal?.aborted) break;
+			const weight = device.weights.hold(frozenOf(value)!, packer, ints, storage.bytes);
+			storage.buffer = weight.buffer;
+			weights.push(weight);
+			pending.push(weight.ready);
+		}
+		for (const { storage, value } of emitted.constants) {
+			const buffer = device.allocate(storage.bytes);
+			constants.push(buffer);
+			storage.buffer = buffer;
+			pending.push(device.native.write(buffer, 0, toStorage(constantData(value)!, value.dtype)));
+		}
 		await unlessAborted(Promise.all(pending), signal);
 	} catch (error) {
+		// What is on its way is let go when it has come.
+		await Promise.allSettled(signal?.aborted ? [] : pending);
 		unbind({ constants, weights });
 		throw error;
 	}
