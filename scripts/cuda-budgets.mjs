@@ -1,5 +1,6 @@
-// Compiles every CUDA kernel and compares what it takes of a multiprocessor with native/cuda/budgets.json. Needs nvcc, no card.
-//   node scripts/cuda-budgets.mjs           fails on a spill, and on a difference where the compiler is the one on record
+// Compiles every CUDA kernel for each architecture, and looks at the machine code. Needs nvcc, no card.
+//   node scripts/cuda-budgets.mjs           fails on a spill, on a kernel without the instructions that it is written for, and, where
+//                                           the compiler is the one on record, on a difference from native/cuda/budgets.json
 //   node scripts/cuda-budgets.mjs --write   records what is there now
 // A change of registers or shared memory changes how many blocks run at once, so it should be seen in review.
 import { execFile, spawnSync } from "node:child_process";
@@ -10,12 +11,24 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { findNvcc } from "../packages/native-cuda/scripts/toolchain.mjs";
 import { CANNOT_RUN } from "./counts.mjs";
+import { instructionsOf } from "./cubin.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const native = join(root, "native");
 const record = join(native, "cuda", "budgets.json");
 const ARCHITECTURES = ["80", "90a"];
 const run = promisify(execFile);
+/** Of processor time: eight minutes on two cores. */
+const MOST_SECONDS = 960;
+
+/**
+ * What kernels are written for: without these instructions they would still compute the right numbers, slowly. `for` is matched with the
+ * name and the architecture; every rule must apply to some kernel.
+ */
+const EXPECTED = [
+	{ for: /\bproduct_kernel</, has: ["LDGSTS"] }, // products in f32: tiles arrive while others are multiplied
+	{ for: /\battention_(keys_|queries_)?kernel</, has: ["LDGSTS"] },
+];
 
 /** What `ptxas -v` says of each entry function: mangled name → registers, bytes of stack, spills and static shared memory. */
 function parseReport(text) {
@@ -40,6 +53,19 @@ function parseReport(text) {
 	return kernels;
 }
 
+/** Processor time of the programs that this one has waited for, whatever else the machine does; null where the system does not say. */
+function secondsOfChildren() {
+	try {
+		const fields = readFileSync("/proc/self/stat", "utf8")
+			.replace(/^.*\) /s, "")
+			.split(" ");
+		const TICKS_A_SECOND = 100; // of Linux's interface, on every machine
+		return (Number(fields[13]) + Number(fields[14])) / TICKS_A_SECOND;
+	} catch {
+		return null;
+	}
+}
+
 function demangle(names) {
 	const { stdout, status } = spawnSync("c++filt", { input: names.join("\n"), encoding: "utf8" });
 	if (status !== 0) throw new Error("c++filt (binutils) is needed to name the kernels");
@@ -55,7 +81,48 @@ async function measure(nvcc, folder, source, architecture) {
 	const kernels = parseReport(stderr);
 	const names = Object.keys(kernels);
 	if (names.length === 0) return [];
-	return demangle(names).map((name, i) => [`${name} sm_${architecture}`, kernels[names[i]]]);
+	const code = instructionsOf(readFileSync(output));
+	return demangle(names).map((name, i) => {
+		const counts = code.get(names[i]);
+		if (counts === undefined) throw new Error(`${output} has no code of ${name}`);
+		return [`${name} sm_${architecture}`, { ...kernels[names[i]], instructions: Object.keys(counts).sort().join(" ") }];
+	});
+}
+
+/** Each probe has the instruction that it is named after, and only that one has it: the machine code is read as it is meant. */
+async function checkReader(nvcc) {
+	const folder = mkdtempSync(join(tmpdir(), "dreamdist-probes-"));
+	const problems = [];
+	try {
+		for (const architecture of ARCHITECTURES) {
+			const output = join(folder, "probes.cubin");
+			const source = join(native, "cuda", "test", "instructions", "probes.cu");
+			await run(nvcc, ["-std=c++20", "-O3", `-arch=sm_${architecture}`, "-cubin", "-o", output, source]);
+			const probes = instructionsOf(readFileSync(output));
+			if (!probes.has("none")) problems.push(`sm_${architecture}: the probes' machine code is not found`);
+			for (const [probe, counts] of probes) {
+				const found = Object.keys(counts).filter((name) => name !== "STL");
+				if (found.join() === (probe === "none" ? "" : probe)) continue;
+				problems.push(`sm_${architecture}: in the probe ${probe} the gate finds ${found.join(", ") || "nothing"}`);
+			}
+		}
+	} finally {
+		rmSync(folder, { recursive: true, force: true });
+	}
+	return problems;
+}
+
+function missingInstructions(kernels) {
+	const problems = [];
+	for (const { for: pattern, has } of EXPECTED) {
+		const names = Object.keys(kernels).filter((name) => pattern.test(name));
+		if (names.length === 0) problems.push(`no kernel is called ${pattern}, of which ${has.join(", ")} are expected`);
+		for (const name of names) {
+			const missing = has.filter((instruction) => !kernels[name].instructions.split(" ").includes(instruction));
+			if (missing.length > 0) problems.push(`${name} has no ${missing.join(", ")}`);
+		}
+	}
+	return problems;
 }
 
 async function measureAll(nvcc) {
@@ -78,7 +145,8 @@ async function measureAll(nvcc) {
 
 function compare(recorded, kernels) {
 	const problems = [];
-	const line = ({ registers, stack, shared }) => `${registers} registers, ${stack} B stack, ${shared} B shared`;
+	const line = ({ registers, stack, shared, instructions }) =>
+		`${registers} registers, ${stack} B stack, ${shared} B shared${instructions ? `, ${instructions}` : ""}`;
 	for (const [name, now] of Object.entries(kernels)) {
 		const before = recorded[name];
 		if (before === undefined) problems.push(`${name} is not on record: ${line(now)}`);
@@ -94,13 +162,17 @@ if (nvcc === undefined) {
 	process.exit(CANNOT_RUN);
 }
 const version = /release ([\d.]+)/.exec(spawnSync(nvcc, ["--version"], { encoding: "utf8" }).stdout)?.[1];
+const problems = await checkReader(nvcc);
 const kernels = await measureAll(nvcc);
+const seconds = secondsOfChildren();
+if (seconds > MOST_SECONDS) problems.push(`compiling took ${seconds} s of processor time, more than ${MOST_SECONDS} s`);
 const spilling = Object.entries(kernels).filter(([, { spills }]) => spills > 0);
-const problems = spilling.map(([name, { spills }]) => `${name} spills ${spills} bytes to local memory`);
+problems.push(...spilling.map(([name, { spills }]) => `${name} spills ${spills} bytes to local memory`));
+problems.push(...missingInstructions(kernels));
 if (process.argv.includes("--write")) {
-	const entries = Object.entries(kernels).map(([name, { registers, stack, shared }]) => [
+	const entries = Object.entries(kernels).map(([name, { registers, stack, shared, instructions }]) => [
 		name,
-		{ registers, stack, shared },
+		{ registers, stack, shared, instructions },
 	]);
 	writeFileSync(record, `${JSON.stringify({ nvcc: version, kernels: Object.fromEntries(entries) }, null, "\t")}\n`);
 } else {
@@ -109,5 +181,7 @@ if (process.argv.includes("--write")) {
 	else console.log(`Budgets are on record for nvcc ${recorded.nvcc}; with ${version} only spills are looked for.`);
 }
 for (const problem of problems) console.log(problem);
-console.log(`${Object.keys(kernels).length} kernels compiled, ${problems.length} problems.`);
+console.log(
+	`${Object.keys(kernels).length} kernels compiled${seconds === null ? "" : ` in ${seconds.toFixed(0)} s of processor time`}, ${problems.length} problems.`,
+);
 process.exitCode = problems.length === 0 ? 0 : 1;
