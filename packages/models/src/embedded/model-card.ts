@@ -1,4 +1,5 @@
 // The card of a model that full training made: where its weights come from, said by its own training folder.
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError, fileError } from "@dreamdist/core";
@@ -16,6 +17,8 @@ export interface StageHistory {
 	readonly planned: number;
 	readonly pictures: number;
 	readonly device: string;
+	/** Wall-clock time of the steps for which it is on record, and how many those are. */
+	readonly time: { readonly seconds: number; readonly steps: number };
 	/** Settings that it went by at first, with the last step taken with them. */
 	readonly earlier: readonly { readonly until: number; readonly settings: Readonly<Record<string, unknown>> }[];
 	readonly metrics: readonly Figures[];
@@ -34,6 +37,13 @@ async function readLines(path: string): Promise<Figures[]> {
 			throw new FormatError("BAD_METRICS", path, `${path} is damaged: ${error.message}`);
 		throw fileError(error, "read", path);
 	}
+}
+
+async function readTime(path: string): Promise<StageHistory["time"]> {
+	// Runs of before there was such a file have none.
+	const lines = existsSync(path) ? await readLines(path) : [];
+	const total = (read: (line: Figures) => number) => lines.reduce((sum, line) => sum + read(line), 0);
+	return { seconds: total((line) => line.seconds!), steps: total((line) => line.step! - line.from!) };
 }
 
 /** @throws FileError or FormatError naming a file that is not there or damaged */
@@ -59,6 +69,7 @@ export async function readStageHistory(model: string, recipe: Recipe, stage: Sta
 		planned: recipe.stages[stage].steps,
 		pictures,
 		device: record.device,
+		time: await readTime(join(folder, "time.jsonl")),
 		earlier,
 		metrics,
 		evaluations: await readLines(join(folder, "evaluations.jsonl")),
@@ -110,12 +121,17 @@ function changes({ earlier }: StageHistory, recipe: Recipe, stage: StageName): s
 	});
 }
 
+function hours({ seconds, steps: recorded }: StageHistory["time"], steps: number): string {
+	if (recorded === 0) return "not recorded";
+	return `${(seconds / 3600).toFixed(2)}${recorded < steps ? ` for ${recorded} steps` : ""}`;
+}
+
 /** The card's text; tables of what was measured go between its markers. */
 export function modelCard(recipe: Recipe, histories: readonly StageHistory[], megabytes: number): string {
-	const rows = histories.map(({ stage, steps, planned, pictures, device, evaluations }) => {
+	const rows = histories.map(({ stage, steps, planned, pictures, device, time, evaluations }) => {
 		const { step: _, ...figures } = evaluations.at(-1) ?? {};
 		const said = Object.entries(figures).map(([name, value]) => `${name} ${value!.toPrecision(4)}`);
-		return `| ${stage} | ${steps} of ${planned} | ${pictures.toLocaleString("en")} | ${device} | ${said.join(", ")} |`;
+		return `| ${stage} | ${steps} of ${planned} | ${pictures.toLocaleString("en")} | ${device} | ${hours(time, steps)} | ${said.join(", ")} |`;
 	});
 	const moved = histories.flatMap((history) => changes(history, recipe, history.stage));
 	return `# ${recipe.name}
@@ -128,8 +144,8 @@ processor. ${megabytes.toFixed(1)} MB in f16: text encoder, UNet, autoencoder, a
 
 Recipe \`recipe.json\`, seed ${recipe.seed}. No picture or text from elsewhere was used.
 
-| stage | steps | pictures seen | device | last figures on held-out scenes |
-|---|---|---|---|---|
+| stage | steps | pictures seen | device | hours | last figures on held-out scenes |
+|---|---|---|---|---|---|
 ${rows.join("\n")}
 
 ${moved.length > 0 ? `Settings that changed on the way (before that they were other than the recipe's):\n\n${moved.join("\n")}\n\n` : ""}![loss curves](curves.svg)

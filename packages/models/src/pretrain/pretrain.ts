@@ -127,6 +127,8 @@ export async function* pretrain(options: PretrainOptions): AsyncGenerator<Pretra
 class Run {
 	private taken: number;
 	private saved: number;
+	/** When that was, by performance.now(). */
+	private savedAt = performance.now();
 	private readonly model: TrainedModel;
 	/** Sums since the last line of metrics. */
 	private sums: Record<string, number> = {};
@@ -225,11 +227,8 @@ class Run {
 
 	private async prepare(step: number): Promise<{ inputs: Record<string, InputData>; learningRate: number }> {
 		const learningRate = pretrainLearningRate(this.stage.settings, step);
-		const scenes = await this.scenes.batch(step, this.last);
-		return {
-			inputs: { ...this.weights.inputs(step, learningRate), ...this.stage.inputs(step, scenes) },
-			learningRate,
-		};
+		const inputs = this.stage.inputsOfPool?.(step) ?? this.stage.inputs(step, await this.scenes.batch(step, this.last));
+		return { inputs: { ...this.weights.inputs(step, learningRate), ...inputs }, learningRate };
 	}
 
 	private require(step: number, loss: number): number {
@@ -261,7 +260,14 @@ class Run {
 	private async save(): Promise<void> {
 		if (this.saved === this.taken) return;
 		await writeCheckpoint(this.files.checkpoints, this.taken, this.weights.state, this.options.keep ?? 2);
+		const now = performance.now();
+		await this.files.append("time.jsonl", {
+			step: this.taken,
+			from: this.saved,
+			seconds: Math.round((now - this.savedAt) / 100) / 10,
+		});
 		this.saved = this.taken;
+		this.savedAt = now;
 	}
 
 	async close(): Promise<void> {

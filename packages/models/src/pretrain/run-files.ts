@@ -141,7 +141,7 @@ export class RunFiles {
 						};
 			await writeFileAtomic(path, `${JSON.stringify(run, null, "\t")}\n`);
 			const files = new RunFiles(folder, startStep, unlock);
-			for (const name of ["metrics.jsonl", "evaluations.jsonl"]) await files.truncate(name);
+			for (const name of ["metrics.jsonl", "evaluations.jsonl", "time.jsonl"]) await files.truncate(name);
 			return files;
 		} catch (error) {
 			await unlock();
@@ -159,7 +159,8 @@ export class RunFiles {
 		return join(this.folder, "samples", `step-${String(step).padStart(6, "0")}.png`);
 	}
 
-	async append(name: "metrics.jsonl" | "evaluations.jsonl", line: FigureLine): Promise<void> {
+	/** `time.jsonl` says how long the steps up to each checkpoint took. */
+	async append(name: "metrics.jsonl" | "evaluations.jsonl" | "time.jsonl", line: FigureLine): Promise<void> {
 		const path = join(this.folder, name);
 		try {
 			await appendFile(path, `${JSON.stringify(line)}\n`);

@@ -161,6 +161,7 @@ describe("measuring a model", () => {
 		expect(script("embed-mini.mjs", folder, "--out", out)).toMatchObject({ status: 0, stderr: "" });
 		const text = readFileSync(card, "utf8");
 		expect(text).toContain("| vae | 1 of 1 | 4 | cpu");
+		expect(text).toMatch(/\| clip \| .* \| 0\.00 \| retrieval_of_32 /);
 		expect(text).toContain("--stage unet --out models/tiny");
 		expect(readFileSync(join(out, "curves.svg"), "utf8").match(/<polyline/g)).toHaveLength(4);
 		expect(existsSync(join(out, "training"))).toBe(false);

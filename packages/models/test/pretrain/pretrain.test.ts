@@ -46,7 +46,7 @@ const lines = (out: string, stage: StageName, name: string) =>
 beforeAll(async () => {
 	device = await openDevice("cpu");
 	for (const stage of STAGES) steps.set(stage, await run(stage, whole));
-});
+}, 60_000);
 afterAll(() => {
 	device.dispose();
 	remove();
@@ -83,6 +83,14 @@ describe.each(STAGES)("stage %s", (stage) => {
 		const losses = steps.get(stage)!.map(({ loss }) => loss);
 		expect(metrics[0].loss).toBeCloseTo((losses[0]! + losses[1]!) / 2, 6);
 		for (const line of metrics) expect(line.gradientNorm).toBeGreaterThan(0);
+		const time = lines(parts, stage, "time.jsonl");
+		// Two, three and six steps, one more before the signal or none, and the rest: every step is in one line.
+		expect(time.slice(0, 3).map(({ from, step }) => [from, step])).toEqual([
+			[0, 2],
+			[2, 3],
+			[3, 6],
+		]);
+		expect(time.reduce((sum, { from, step }) => sum + step - from, 0)).toBe(8);
 		const [evaluation] = lines(whole, stage, "evaluations.jsonl");
 		expect(evaluation).toEqual({ step: 8, ...steps.get(stage)!.at(-1)!.evaluation });
 		expect(Object.values(evaluation).every(Number.isFinite)).toBe(true);
