@@ -87,6 +87,7 @@ async function run(context: CommandContext): Promise<number> {
 			drawingThreads: options.drawingThreads,
 			...(options.steps !== undefined && { until: options.steps }),
 			...(options.from !== undefined && { from: userPath(options.from, directory) }),
+			onPool: (done, total) => output.notice(`scenes    ${done} of ${total} drawn and encoded`),
 			onPlan: (plan) => {
 				output.notice(`recipe    ${recipe.name}, stage ${options.stage}, on ${device}`);
 				output.notice(`weights   ${(plan.parameters / 1e6).toFixed(2)} million`);

@@ -42,6 +42,8 @@ export interface PretrainOptions {
 	readonly keep?: number;
 	/** Stops after the step in progress, with a checkpoint. */
 	readonly signal?: AbortSignal;
+	/** Told while the pool of scenes is made that a recipe asks for. */
+	readonly onPool?: (done: number, total: number) => void;
 	readonly onPlan?: (plan: PretrainPlan) => void;
 }
 
@@ -159,7 +161,14 @@ class Run {
 			throw new ArgumentError(`the step to stop after must be a whole number from 1 on, not ${until}`);
 		const last = Math.min(steps, until ?? steps);
 		const number = STAGES.indexOf(name);
-		const stage = await openStage(name, { device, recipe, folder: out, signal });
+		const stage = await openStage(name, {
+			device,
+			recipe,
+			folder: out,
+			signal,
+			drawingThreads,
+			onPool: options.onPool,
+		});
 		let weights: TrainedWeights | null = null;
 		try {
 			weights = await TrainedWeights.create(device, stage.shapes, settings, {

@@ -3,7 +3,7 @@
 import { philox4x32 } from "@dreamdist/core";
 
 /** What numbers are drawn for. Values are part of what a seed means and never change. */
-const PURPOSES = { weights: 0, latents: 1, noise: 2, timesteps: 3, emptyCaptions: 4, captions: 5 } as const;
+const PURPOSES = { weights: 0, latents: 1, noise: 2, timesteps: 3, emptyCaptions: 4, captions: 5, pool: 6 } as const;
 export type Purpose = keyof typeof PURPOSES;
 
 const INDICES = 2 ** 24;

@@ -94,6 +94,8 @@ const recipe = z.strictObject({
 			...training,
 			/** Share of captions left empty, for guidance. */
 			emptyCaptions: z.number().min(0).max(1).default(0.1),
+			/** Scenes that are drawn and encoded once, of which the steps take theirs at random; null: new scenes every step. */
+			pool: count.nullable().default(null),
 			/** Min-SNR weighting (Hang et al. 2023); null: none. */
 			snrGamma: z.number().positive().nullable().default(null),
 			/** Guidance of the sample grids. */

@@ -12,6 +12,10 @@ export interface StageContext {
 	/** The model folder: stages read what earlier ones wrote, and write their own networks. */
 	readonly folder: string;
 	readonly signal: AbortSignal | undefined;
+	/** Threads that draw pictures; 0, the default, draws on the caller's. */
+	readonly drawingThreads?: number;
+	/** Told while scenes that are kept for all steps are made. */
+	readonly onPool?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Reads the weights that training holds on a device. */
@@ -39,6 +43,8 @@ export interface Stage extends Disposable {
 	writeLoss(graph: Graph, weights: Weights, batch: number): WrittenLoss;
 	/** The program inputs of a step, for the inputs that `writeLoss` declares. */
 	inputs(step: number, scenes: SceneBatch): Record<string, InputData>;
+	/** The same of what the stage keeps, without scenes of the step's own; null where it keeps none. */
+	inputsOfPool?(step: number): Record<string, InputData> | null;
 	/** Measures on held-out scenes. */
 	evaluate(model: TrainedModel): Promise<Evaluation>;
 	/** Writes the networks into the model folder. */

@@ -1,5 +1,5 @@
 // Full training of every stage, in small: it lowers the loss, can be stopped anywhere, and fills a folder that loads.
-import { existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Device, generate, openDevice, openSafetensors } from "@dreamdist/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,6 +12,7 @@ import {
 	STAGES,
 	type StageName,
 } from "../../src/index.js";
+import { drawScenes, toNetworkRange, trainingSeed } from "../../src/pretrain/scenes.js";
 import { temporaryFolder } from "../tiny-model.js";
 import { tinyRecipe } from "./tiny-recipe.js";
 
@@ -35,6 +36,15 @@ async function checkpoint(out: string, stage: StageName, step: number): Promise<
 	for (const name of file.tensors.keys()) tensors.set(name, await file.readF32(name));
 	await file.close();
 	return tensors;
+}
+
+function relativeDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+	let [difference, size] = [0, 0];
+	for (let i = 0; i < b.length; i++) {
+		difference += (a[i]! - b[i]!) ** 2;
+		size += b[i]! ** 2;
+	}
+	return Math.sqrt(difference / size);
 }
 
 const lines = (out: string, stage: StageName, name: string) =>
@@ -94,6 +104,64 @@ describe.each(STAGES)("stage %s", (stage) => {
 		const [evaluation] = lines(whole, stage, "evaluations.jsonl");
 		expect(evaluation).toEqual({ step: 8, ...steps.get(stage)!.at(-1)!.evaluation });
 		expect(Object.values(evaluation).every(Number.isFinite)).toBe(true);
+	});
+});
+
+describe("a pool of scenes", () => {
+	const out = join(folder, "pooled");
+	const small = tinyRecipe({ unet: { steps: 6, pool: 40 } });
+	const file = join(out, "training", "unet", "pool", "scenes-0000000.safetensors");
+
+	beforeAll(() => {
+		for (const name of ["vae", "text_encoder", "tokenizer"])
+			cpSync(join(whole, name), join(out, name), { recursive: true });
+	});
+
+	test("is made once: a resumed run equals the one that never stopped, and draws nothing anew", async () => {
+		const told: string[] = [];
+		const onPool = (done: number, total: number) => told.push(`${done} of ${total}`);
+		const losses = (await run("unet", out, { recipe: small, onPool })).map(({ loss }) => loss);
+		expect(told).toEqual(["40 of 40"]);
+		const again = join(folder, "pooled-parts");
+		cpSync(out, again, { recursive: true });
+		rmSync(join(again, "training", "unet", "checkpoints"), { recursive: true });
+		const { mtimeMs } = statSync(join(again, "training", "unet", "pool", "scenes-0000000.safetensors"));
+		const parts = [];
+		for (const until of [2, 6]) parts.push(...(await run("unet", again, { recipe: small, resume: true, until })));
+		expect(parts.map(({ loss }) => loss)).toEqual(losses);
+		expect(statSync(join(again, "training", "unet", "pool", "scenes-0000000.safetensors")).mtimeMs).toBe(mtimeMs);
+	});
+
+	test("holds what the frozen networks make of the scenes", async () => {
+		const pool = await openSafetensors(file);
+		const means = await pool.readF32("means");
+		const features = await pool.readF32("features");
+		await pool.close();
+		const size = 16 * 16 * 3;
+		expect(means).toHaveLength(40 * size);
+		const { pictures, captions } = await drawScenes({
+			first: trainingSeed(small.seed, STAGES.indexOf("unet"), 1, 40),
+			count: 40,
+			data: small.stages.unet.data,
+		});
+		const pipe = await loadPipeline(out, { device });
+		const text = await pipe.encodeText([captions[39]!]);
+		expect(relativeDifference(features.subarray(39 * 77 * 16), text.features.data)).toBeLessThan(1e-3);
+		const program = await device.compile((graph) => ({
+			mean: pipe.autoencoder.encode(graph.input("pictures", [40, 64, 64, 3])).mean,
+		}));
+		const { mean } = await program.run({ pictures: toNetworkRange(pictures) });
+		expect(relativeDifference(means, mean as Float32Array)).toBeLessThan(1e-3);
+		program.dispose();
+		pipe.dispose();
+	});
+
+	test("is made anew for other networks", async () => {
+		const before = readFileSync(file);
+		cpSync(join(parts, "vae"), join(out, "vae"), { recursive: true });
+		await run("vae", out, { recipe: tinyRecipe({ vae: { steps: 1 } }) });
+		await run("unet", out, { recipe: small, resume: true });
+		expect(readFileSync(file).equals(before)).toBe(false);
 	});
 });
 

@@ -24,7 +24,7 @@ import {
 import { loadPipeline } from "../../pipeline/load-pipeline.js";
 import type { Pipeline } from "../../pipeline/pipeline.js";
 import { pictureAt } from "../grid.js";
-import { measuredIdentity } from "./identity.js";
+import { weightsIdentity } from "../weights-identity.js";
 import { Painter, type PaintOptions } from "./painter.js";
 import { coverage, diversity, fixedMatch, leaning, shareWith, subjectStays, supportMatch } from "./set-figures.js";
 import { WorkFolder } from "./work-folder.js";
@@ -108,7 +108,7 @@ export async function measureMethod(folder: string, options: MeasureMethodOption
 	const { device, signal, pictures = 40, learning = LEARN_PRESETS.mini, guidance, steps } = options;
 	const sets = options.sets ?? REFERENCE_SETS.map(({ name }) => name);
 	const parts = await WorkFolder.open(options.work, {
-		model: await measuredIdentity(folder),
+		model: await weightsIdentity(folder),
 		pictures,
 		learning,
 		guidance,

@@ -6,8 +6,8 @@ import { loadPipeline } from "../../pipeline/load-pipeline.js";
 import { RECIPE_FILE } from "../model-folder.js";
 import { type RecipeData, readRecipe } from "../recipe.js";
 import { heldOut, sceneOf } from "../scenes.js";
+import { weightsIdentity } from "../weights-identity.js";
 import { frechetDistance } from "./frechet.js";
-import { measuredIdentity } from "./identity.js";
 import { Painter, type PaintOptions } from "./painter.js";
 import { measureEncoders } from "./saved-networks.js";
 import { WorkFolder } from "./work-folder.js";
@@ -60,7 +60,7 @@ export async function measureModel(folder: string, options: MeasureModelOptions)
 	const parts =
 		work === undefined
 			? null
-			: await WorkFolder.open(work, { model: await measuredIdentity(folder), count, guidance, steps });
+			: await WorkFolder.open(work, { model: await weightsIdentity(folder), count, guidance, steps });
 	const part = <T>(name: string, make: () => Promise<T>) => (parts ? parts.part(name, make) : make());
 	const classifier = await WorldClassifier.open(folder, device);
 	try {

@@ -1,4 +1,5 @@
 // The UNet, on latents of the autoencoder and features of the text encoder that earlier stages made.
+import { join } from "node:path";
 import {
 	type Autoencoder,
 	add,
@@ -15,6 +16,7 @@ import {
 	readSchedulerConfig,
 	reshape,
 	type SchedulerConfig,
+	type Shape,
 	square,
 	sub,
 	type TextEncoder,
@@ -24,17 +26,21 @@ import {
 import { PICTURE_SIDE, plainCaption } from "@dreamdist/world";
 import { AUTOENCODER, TEXT_ENCODER } from "../../loading/components.js";
 import { DiffusersFolder } from "../../loading/diffusers-folder.js";
+import type { LatentMoments } from "../../networks/autoencoder.js";
 import { unetWeights } from "../../networks/declare.js";
 import { unet, unetSizeMultiple } from "../../networks/unet.js";
 import { readUNetConfig, type UNetConfig } from "../../networks/unet-config.js";
 import { asAutoencoder, asTextEncoder } from "../../pipeline/networks.js";
 import { writeGrid } from "../grid.js";
 import { EVALUATION_BATCH, heldOutBatches, LazyProgram } from "../held-out.js";
-import { writeComponent, writeModelIndex } from "../model-folder.js";
+import { LatentPool } from "../latent-pool.js";
+import { type ComponentFolder, writeComponent, writeModelIndex } from "../model-folder.js";
 import { randomKeys, uniform } from "../randomness.js";
-import { heldOut, type SceneBatch, sceneOf, toNetworkRange } from "../scenes.js";
+import { STAGES } from "../recipe.js";
+import { heldOut, type SceneBatch, sceneOf, toNetworkRange, trainingSeed } from "../scenes.js";
 import type { Evaluation, Stage, StageContext, TrainedModel } from "../stage.js";
 import type { WrittenLoss } from "../trained-weights.js";
+import { weightsIdentity } from "../weights-identity.js";
 import { drawLatents } from "./autoencoder.js";
 import { encodeCaptions } from "./clip.js";
 
@@ -42,8 +48,48 @@ import { encodeCaptions } from "./clip.js";
 const SAMPLES = 24;
 const COLUMNS = 6;
 
+/** What a pool is made with. */
+const ENCODERS: readonly ComponentFolder[] = ["text_encoder", "vae"];
+
 /** Per-picture numbers of a step, as program inputs [B]. */
 const MIX_INPUTS = ["timesteps", "signal", "noiseLevel", "weights"] as const;
+
+interface EncodedScenes {
+	readonly moments: LatentMoments;
+	/** [B, L, width] */
+	readonly features: Value;
+}
+
+/** Of one picture. */
+function latentShape({ factor, latentChannels }: Autoencoder): Shape {
+	return [PICTURE_SIDE / factor, PICTURE_SIDE / factor, latentChannels];
+}
+
+/** The scenes that a recipe asks to keep. */
+async function openPool(
+	context: StageContext,
+	textEncoder: TextEncoder,
+	autoencoder: Autoencoder,
+): Promise<LatentPool | null> {
+	const { recipe, folder, device, signal, drawingThreads = 0, onPool } = context;
+	const { pool, data } = recipe.stages.unet;
+	if (pool === null) return null;
+	const first = trainingSeed(recipe.seed, STAGES.indexOf("unet"), 1, pool);
+	return LatentPool.open({
+		device,
+		folder: join(folder, "training", "unet", "pool"),
+		count: pool,
+		request: (from, count) => ({ first: first + from, count, data }),
+		identity: await weightsIdentity(folder, ENCODERS),
+		textEncoder,
+		autoencoder,
+		latentShape: latentShape(autoencoder),
+		pictureSide: PICTURE_SIDE,
+		drawingThreads,
+		signal,
+		onProgress: onPool,
+	});
+}
 
 export class DenoiserStage implements Stage {
 	readonly name = "unet";
@@ -60,6 +106,7 @@ export class DenoiserStage implements Stage {
 		private readonly autoencoder: Autoencoder,
 		private readonly scheduler: SchedulerConfig,
 		private readonly schedule: NoiseSchedule,
+		private readonly pool: LatentPool | null,
 	) {
 		this.settings = context.recipe.stages.unet;
 		this.shapes = unetWeights(config);
@@ -82,15 +129,17 @@ export class DenoiserStage implements Stage {
 			};
 			const source = "the recipe's scheduler";
 			const scheduler = readSchedulerConfig(recipe.networks.scheduler, { source, latents: true });
+			const textEncoder = asTextEncoder(text, await files.tokenizer());
 			return new DenoiserStage(
 				context,
 				files,
 				json,
 				readUNetConfig(json, "the recipe's unet"),
-				asTextEncoder(text, await files.tokenizer()),
+				textEncoder,
 				autoencoder,
 				scheduler,
 				createNoiseSchedule(scheduler),
+				await openPool(context, textEncoder, autoencoder),
 			);
 		} catch (error) {
 			files.dispose();
@@ -102,28 +151,46 @@ export class DenoiserStage implements Stage {
 	constant = (name: string): number | null => (name === "conv_out.weight" ? 0 : null);
 
 	writeLoss(graph: Graph, weights: Weights, batch: number): WrittenLoss {
-		const loss = mean(this.errors(graph, weights, batch));
-		return { loss, metrics: {} };
+		const data = this.pool ? this.kept(graph, batch) : this.encoded(graph, batch);
+		return { loss: mean(this.errors(graph, weights, data)), metrics: {} };
+	}
+
+	/** Scenes from their pictures and captions. */
+	private encoded(graph: Graph, batch: number): EncodedScenes {
+		const pictures = graph.input("pictures", [batch, PICTURE_SIDE, PICTURE_SIDE, 3]);
+		const ids = graph.input("ids", [batch, this.textEncoder.length], "i32");
+		return {
+			moments: this.autoencoder.encode(pictures),
+			features: this.textEncoder.encode(this.textEncoder.embed(ids)),
+		};
+	}
+
+	/** Scenes as the pool has them. */
+	private kept(graph: Graph, batch: number): EncodedScenes {
+		const shape = [batch, ...latentShape(this.autoencoder)];
+		const { length, width } = this.textEncoder;
+		return {
+			moments: { mean: graph.input("means", shape), logVariance: graph.input("logVariances", shape) },
+			features: graph.input("features", [batch, length, width]),
+		};
 	}
 
 	/** Weighted squared error of each picture, [B]. */
-	private errors(graph: Graph, weights: Weights, batch: number): Value {
-		const pictures = graph.input("pictures", [batch, PICTURE_SIDE, PICTURE_SIDE, 3]);
-		const ids = graph.input("ids", [batch, this.textEncoder.length], "i32");
+	private errors(graph: Graph, weights: Weights, { moments, features }: EncodedScenes): Value {
+		const batch = features.shape[0]!;
 		const [timesteps, signal, noiseLevel, lossWeights] = MIX_INPUTS.map((name) => graph.input(name, [batch])) as [
 			Value,
 			Value,
 			Value,
 			Value,
 		];
-		const latents = mul(drawLatents(graph, this.autoencoder.encode(pictures)), this.autoencoder.scale);
+		const latents = mul(drawLatents(graph, moments), this.autoencoder.scale);
 		const size = latents.size / batch;
 		const noise = reshape(philoxNormal(graph.input("noiseKeys", [batch, 4], "i32"), size), latents.shape);
 		const perPicture = (value: Value) => reshape(value, [batch, 1, 1, 1]);
 		const [a, s] = [perPicture(signal), perPicture(noiseLevel)];
 		const noisy = add(mul(latents, a), mul(noise, s));
-		const context = this.textEncoder.encode(this.textEncoder.embed(ids));
-		const prediction = unet(weights, this.config, { latents: noisy, timesteps, context });
+		const prediction = unet(weights, this.config, { latents: noisy, timesteps, context: features });
 		const { predictionType } = this.schedule;
 		const target =
 			predictionType === "v_prediction"
@@ -135,15 +202,39 @@ export class DenoiserStage implements Stage {
 	}
 
 	inputs(step: number, { pictures, captions }: SceneBatch): Record<string, InputData> {
-		const { seed } = this.context.recipe;
-		const { emptyCaptions } = this.settings;
-		const said = captions.map((caption, i) => (uniform(seed, "emptyCaptions", step, i) < emptyCaptions ? "" : caption));
+		const said = captions.map((caption, i) => (this.says(step, i) ? caption : ""));
 		return this.inputsOf(step, pictures, said);
 	}
 
-	private inputsOf(step: number, pictures: Uint8Array, captions: readonly string[]): Record<string, InputData> {
+	inputsOfPool(step: number): Record<string, InputData> | null {
+		if (!this.pool) return null;
 		const { seed } = this.context.recipe;
-		const count = captions.length;
+		const places = Array.from({ length: this.settings.batch }, (_, i) => i);
+		const { count } = this.pool;
+		const chosen = places.map((i) => Math.floor(uniform(seed, "pool", step, i) * count));
+		const rows = this.pool.rows(
+			chosen,
+			places.map((i) => this.says(step, i)),
+		);
+		return { ...rows, ...this.noising(step, places.length) };
+	}
+
+	/** Whether a picture of a step has its caption, not an empty one. */
+	private says(step: number, place: number): boolean {
+		return uniform(this.context.recipe.seed, "emptyCaptions", step, place) >= this.settings.emptyCaptions;
+	}
+
+	private inputsOf(step: number, pictures: Uint8Array, captions: readonly string[]): Record<string, InputData> {
+		return {
+			pictures: toNetworkRange(pictures),
+			ids: encodeCaptions(this.textEncoder.tokenizer, captions).ids,
+			...this.noising(step, captions.length),
+		};
+	}
+
+	/** Random numbers and times of a step's pictures. */
+	private noising(step: number, count: number): Record<string, InputData> {
+		const { seed } = this.context.recipe;
 		const { trainTimesteps } = this.schedule;
 		const mixes = { timesteps: [], signal: [], noiseLevel: [], weights: [] } as Record<
 			(typeof MIX_INPUTS)[number],
@@ -160,8 +251,6 @@ export class DenoiserStage implements Stage {
 			mixes.weights.push(snrGamma === null ? 1 : this.schedule.lossWeight(t, snrGamma));
 		}
 		return {
-			pictures: toNetworkRange(pictures),
-			ids: encodeCaptions(this.textEncoder.tokenizer, captions).ids,
 			latentKeys: randomKeys(seed, "latents", step, count),
 			noiseKeys: randomKeys(seed, "noise", step, count),
 			...mixes,
@@ -171,7 +260,7 @@ export class DenoiserStage implements Stage {
 	/** The loss on held-out scenes, always with the same noise, and pictures of held-out captions. */
 	async evaluate(model: TrainedModel): Promise<Evaluation> {
 		this.measure ??= new LazyProgram(this.context.device, "denoiser", (graph) => ({
-			loss: this.errors(graph, model.open(graph), EVALUATION_BATCH),
+			loss: this.errors(graph, model.open(graph), this.encoded(graph, EVALUATION_BATCH)),
 		}));
 		const { data, evaluationPictures } = this.settings;
 		let total = 0;
