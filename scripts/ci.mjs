@@ -71,9 +71,15 @@ async function compileCuda() {
 		limit: 20 * MINUTE,
 	});
 	if (build.failed > 0) return build;
-	// It must load where there is no driver, and say that CUDA is in it.
-	const check = `const { cuda } = require("./build-cuda/bin/dreamdist.node").info(); console.log("CUDA:", cuda); process.exit(cuda ? 0 : 1)`;
-	return addCounts(build, await wholeStep(process.execPath, ["-e", check], { limit: MINUTE }));
+	// It must load where there is no driver, and say that this is why there is no card.
+	const check = `
+		const { cudaReason } = await import("@dreamdist/native-cuda");
+		const { hasNvidiaDriver } = await import("./packages/native-cuda/scripts/toolchain.mjs");
+		const info = (await import("node:module")).createRequire(process.cwd() + "/")("./build-cuda/bin/dreamdist.node").info();
+		const reason = cudaReason(info, null);
+		console.log("CUDA:", info.cuda, reason ?? "there is a card");
+		process.exit(info.cuda && (hasNvidiaDriver() || reason === "no NVIDIA driver on this machine") ? 0 : 1);`;
+	return addCounts(build, await wholeStep(process.execPath, ["--input-type=module", "-e", check], { limit: MINUTE }));
 }
 
 /** The engine of the step before, with CUDA where there is nvcc; otherwise the usual one serves to try the kit. */

@@ -1,4 +1,4 @@
-import { type BuildRecord, cudaReason, emulatedAddonPath, type NativeInfo } from "@dreamdist/native-cuda";
+import { type BuildRecord, cardReason, cudaReason, emulatedAddonPath, type NativeInfo } from "@dreamdist/native-cuda";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { describeDevices, requestedDevice } from "../src/doctor/devices.js";
 import { renderReport } from "../src/doctor/render.js";
@@ -24,30 +24,59 @@ function withCuda(cuda: Partial<NonNullable<NativeInfo["cuda"]>>): NativeInfo {
 afterEach(() => vi.unstubAllEnvs());
 
 describe("why there is no CUDA device", () => {
+	const bare = { driver: null, visible: undefined };
+	const noDevice = "cudaErrorNoDevice: no CUDA-capable device is detected";
 	it.each([
-		["no engine", null, "the native engine does not load"],
-		["built without CUDA", cpuOnly, "the engine was built without CUDA (no nvcc when it was built)"],
-		["no driver", withCuda({ driver: 0 }), "no NVIDIA driver on this machine"],
+		["no engine", null, bare, "the native engine does not load"],
+		["built without CUDA", cpuOnly, bare, "the engine was built without CUDA (no nvcc when it was built)"],
+		["no driver", withCuda({ driver: 0 }), bare, "no NVIDIA driver on this machine"],
 		[
 			"an old driver",
 			withCuda({ driver: 12040 }),
-			"the NVIDIA driver is too old: it supports CUDA 12.4, and the engine was built with 13.0 (update the driver, or rebuild with an older CUDA toolkit)",
+			{ ...bare, driver: "550.54.14" },
+			"the NVIDIA driver is too old: version 550.54.14 supports CUDA 12.4, and the engine was built with 13.0, " +
+				"which needs driver 580 or later (update the driver, or rebuild with an older CUDA toolkit)",
 		],
 		[
-			"no card",
-			withCuda({ error: "no CUDA-capable device" }),
-			"the NVIDIA driver finds no card (no CUDA-capable device)",
+			"an old driver that does not give its version",
+			withCuda({ driver: 11080, runtime: 12060 }),
+			bare,
+			"the NVIDIA driver is too old: it supports CUDA 11.8, and the engine was built with 12.6, " +
+				"which needs driver 525 or later (update the driver, or rebuild with an older CUDA toolkit)",
 		],
-		["a card", withCuda({ devices: 1 }), undefined],
-		["a newer toolkit of the driver's major version", withCuda({ devices: 1, runtime: 13020 }), undefined],
-	])("%s", (_, info, reason) => {
-		expect(cudaReason(info, build)).toBe(reason);
+		["no card", withCuda({ error: noDevice }), bare, "the NVIDIA driver finds no card"],
+		[
+			"hidden cards",
+			withCuda({ error: noDevice }),
+			{ ...bare, visible: "-1" },
+			'the NVIDIA driver finds no card; CUDA_VISIBLE_DEVICES is "-1"',
+		],
+		[
+			"a driver that does not start",
+			withCuda({ error: "cudaErrorSystemNotReady: system not yet initialized" }),
+			bare,
+			"the NVIDIA driver does not start (cudaErrorSystemNotReady: system not yet initialized)",
+		],
+		["a card", withCuda({ devices: 1 }), bare, undefined],
+		["a newer toolkit of the driver's major version", withCuda({ devices: 1, runtime: 13020 }), bare, undefined],
+	])("%s", (_, info, surroundings, reason) => {
+		expect(cudaReason(info, build, surroundings)).toBe(reason);
 	});
 });
 
 const card = { name: "NVIDIA H200", capability: "9.0", totalBytes: 150e9 };
 
 describe("devices", () => {
+	it("refuse a card that is too old, and that alone", () => {
+		const cuda = withCuda({ devices: 3 }).cuda!;
+		const capability = (...all: string[]) => ({ ...cuda, cards: all.map((one) => ({ ...card, capability: one })) });
+		expect(cardReason(capability("7.5"), 0)).toContain(
+			"is too old: it has compute capability 7.5, and the kernels need 8.0",
+		);
+		for (const fine of ["8.0", "8.6", "9.0", "10.0", "12.0"]) expect(cardReason(capability(fine), 0)).toBeUndefined();
+		expect(cardReason(capability("9.0", "9.0"), 5)).toBe("there is no such card; there is cuda:0, cuda:1");
+	});
+
 	it("lists the CPU, each card, and the emulated device, with a reason where one is not available", () => {
 		const old = { ...card, name: "NVIDIA T4", capability: "7.5" };
 		const devices = describeDevices({ info: withCuda({ devices: 2, cards: [card, old] }), build });

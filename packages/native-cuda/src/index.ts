@@ -2,7 +2,7 @@
 import { loadAddon } from "./loader.js";
 import type { NativeModule } from "./surface.js";
 
-export { cardReason, cudaReason, emulatedReason } from "./devices.js";
+export { type CudaSurroundings, cardReason, cudaReason, driverVersion, emulatedReason } from "./devices.js";
 export { glibcVersion, isMusl } from "./libc.js";
 export {
 	AddonNotFoundError,

@@ -224,5 +224,27 @@ TEST(backend_leaves_nothing_behind) {
 	CHECK(fake::violation.empty());
 }
 
+// What `dreamdist doctor` tells apart (packages/native-cuda/src/devices.ts turns it into sentences).
+TEST(info_tells_why_there_is_no_card) {
+	auto found = [](fake::Machine machine) {
+		fake::machine = machine;
+		const CudaInfo info = *cuda_info();
+		fake::machine = {};
+		return info;
+	};
+	const CudaInfo no_driver = found({0, 13000, {}});
+	CHECK(no_driver.driver == 0 && no_driver.cards.empty());
+	const CudaInfo old_driver = found({12040, 13000, {90}});
+	CHECK(old_driver.driver == 12040 && old_driver.runtime == 13000 && old_driver.cards.empty());
+	CHECK(old_driver.error.rfind("cudaErrorInsufficientDriver: ", 0) == 0);
+	const CudaInfo no_card = found({13010, 13000, {}});
+	CHECK(no_card.driver == 13010 && no_card.cards.empty() && no_card.error.rfind("cudaErrorNoDevice: ", 0) == 0);
+	const CudaInfo cards = found({13000, 13000, {75, 0, 90}});
+	CHECK(cards.error.empty() && cards.cards.size() == 3 && cards.least_major == 8 && cards.least_minor == 0);
+	CHECK(cards.cards[0].major == 7 && cards.cards[0].minor == 5);
+	CHECK(cards.cards[1].name == "a card that does not answer" && cards.cards[1].major == 0);
+	CHECK(cards.cards[2].name == "a fake card" && cards.cards[2].major == 9 && cards.cards[2].total_bytes == double(int64_t(1) << 34));
+}
+
 }  // namespace
 }  // namespace dreamdist::test

@@ -12,6 +12,7 @@ namespace fake {
 Counts counts;
 int64_t capacity = int64_t(1) << 40;
 std::string violation;
+Machine machine;
 
 namespace {
 
@@ -88,6 +89,34 @@ using namespace fake;
 
 extern "C" {
 
+cudaError_t cudaRuntimeGetVersion(int* version) {
+	*version = machine.runtime;
+	return cudaSuccess;
+}
+cudaError_t cudaDriverGetVersion(int* version) {
+	*version = machine.driver;
+	return cudaSuccess;
+}
+// Without a driver the runtime calls it too old as well.
+cudaError_t cudaGetDeviceCount(int* count) {
+	*count = 0;
+	if (machine.driver / 1000 < machine.runtime / 1000) return cudaErrorInsufficientDriver;
+	if (machine.cards.empty()) return cudaErrorNoDevice;
+	*count = int(machine.cards.size());
+	return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int card) {
+	if (machine.cards[card] == 0) return cudaErrorUnknown;
+	std::memset(properties, 0, sizeof(*properties));
+	std::strcpy(properties->name, "a fake card");
+	properties->major = machine.cards[card] / 10;
+	properties->minor = machine.cards[card] % 10;
+	properties->totalGlobalMem = size_t(1) << 34;
+	return cudaSuccess;
+}
+const char* cudaGetErrorName(cudaError_t error) {
+	return error == cudaErrorInsufficientDriver ? "cudaErrorInsufficientDriver" : error == cudaErrorNoDevice ? "cudaErrorNoDevice" : "cudaErrorUnknown";
+}
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t error) { return error == cudaErrorMemoryAllocation ? "out of memory" : "an error of the fake runtime"; }

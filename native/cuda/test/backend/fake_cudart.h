@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace fake {
 
@@ -22,6 +23,14 @@ extern Counts counts;
 
 // Memory of the card in bytes; allocations beyond it fail.
 extern int64_t capacity;
+
+// What the machine is: the versions that the runtime gives (13000 is 13.0; a driver of 0: none), and the cards, by compute capability
+// (ten times it: 90).
+struct Machine {
+	int driver = 13000, runtime = 13000;
+	std::vector<int> cards = {90};
+};
+extern Machine machine;
 
 // The first thing that a card would not have allowed, or that nobody could rely on; empty: none.
 extern std::string violation;
