@@ -1,5 +1,5 @@
 // Makes a model that `dreamdist pretrain` has filled the embedded one: node scripts/embed-mini.mjs MODEL [--out packages/models/mini]. Needs the built packages.
-// Copies its networks, tokenizer and configurations, and distributions/ where there is one, and writes its card and curves from its training folder.
+// Copies its networks, tokenizer and configurations, and distributions/ where there is one, and writes its card, curves and a grid of its pictures from its training folder.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -43,6 +43,10 @@ try {
 	rmSync(out, { recursive: true, force: true });
 	mkdirSync(out, { recursive: true });
 	for (const name of [...PARTS, ...FILES]) cpSync(join(model, name), join(out, name), { recursive: true });
+	// What the UNet painted at its last measurement, of held-out captions.
+	const samples = join(model, "training", "unet", "samples");
+	const last = readdirSync(samples).sort().at(-1) ?? fail(`${samples} holds no pictures`);
+	cpSync(join(samples, last), join(out, "pictures.png"));
 	const distributions = join(model, "distributions");
 	if (existsSync(distributions)) cpSync(distributions, join(out, "distributions"), { recursive: true });
 	writeFileSync(join(out, "curves.svg"), lossCurves(histories));

@@ -140,6 +140,8 @@ A small text-to-image model with Stable Diffusion 2.1's architecture, trained fr
 (\`@dreamdist/world\`): 20 subjects in 6 styles, 8 palettes and 8 settings by day or night, 64×64. It is there to try, test and demonstrate the method in minutes on a
 processor. ${megabytes.toFixed(1)} MB in f16: text encoder, UNet, autoencoder, and two instruments of measuring, an image encoder and a classifier.
 
+![pictures of held-out captions](pictures.png)
+
 ## Training
 
 Recipe \`recipe.json\`, seed ${recipe.seed}. No picture or text from elsewhere was used.

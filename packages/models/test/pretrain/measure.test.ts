@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Device, openDevice, openSafetensors } from "@dreamdist/core";
 import { ATTRIBUTES, render, sampleScene } from "@dreamdist/world";
@@ -75,7 +75,7 @@ describe("measuring a model", () => {
 		const short = { steps: 1, warmupSteps: 0 };
 		const recipe = tinyRecipe({ classifier: short, vae: short, clip: short, unet: short });
 		for (const stage of STAGES) for await (const _ of pretrain({ recipe, stage, out: folder, device }));
-	});
+	}, 60_000);
 	afterAll(() => {
 		device.dispose();
 		remove();
@@ -165,6 +165,8 @@ describe("measuring a model", () => {
 		expect(text).toContain("--stage unet --out models/tiny");
 		expect(readFileSync(join(out, "curves.svg"), "utf8").match(/<polyline/g)).toHaveLength(4);
 		expect(existsSync(join(out, "training"))).toBe(false);
+		const samples = join(folder, "training", "unet", "samples");
+		expect(readFileSync(join(out, "pictures.png"))).toEqual(readFileSync(join(samples, readdirSync(samples).at(-1)!)));
 
 		const measured = script("measure-mini.mjs", "quality", "--quick", "--model", out, "--docs", card);
 		expect(measured.status, measured.stderr).toBe(0);
