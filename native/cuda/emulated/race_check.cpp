@@ -148,6 +148,7 @@ void note_global(const void* memory, size_t bytes, Access access) {
 
 void note(const void* memory, size_t bytes, Access access) {
 	if (!settings.race_check || !current) return;
+	check_time();
 	if (is_shared(memory)) note_shared(memory, bytes, access);
 	else note_global(memory, bytes, access);
 }

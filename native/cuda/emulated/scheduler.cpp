@@ -230,6 +230,7 @@ void check_alignment(const void* p, size_t alignment, const char* what) {
 }
 
 void barrier(Site site) {
+	check_time();
 	Fiber& fiber = *current;
 	if (exited && settings.strict_exit) fail("__syncthreads after other threads returned, " + describe(site));
 	if (!arrived) barrier_site = site;
@@ -264,6 +265,7 @@ int barrier_reduce(int value, Reduce kind, Site site) {
 }
 
 void collective(CollectiveBody body, uint32_t mask, void* argument, const char* what, Site site) {
+	check_time();
 	Fiber& fiber = *current;
 	Warp& warp = warps[fiber.warp];
 	const uint32_t bit = 1u << fiber.lane;
@@ -324,6 +326,7 @@ void run(const char* signature, dim3 grid, dim3 block, size_t shared_bytes, void
 		for (int i = 0; i < 4; i++) next_random();
 	}
 	const size_t shift = settings.order == Order::random ? next_random() % blocks : 0;
+	expired = 0;
 	arm_watchdog(settings.timeout_seconds);
 	failed = false;
 	in_kernel = true;

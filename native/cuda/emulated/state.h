@@ -1,6 +1,7 @@
 // What the emulator's files share. One OS thread at a time.
 #pragma once
 #include <csetjmp>
+#include <csignal>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -85,6 +86,12 @@ Mapping* find_mapping(const char* p);
 char* map_guarded(size_t bytes);
 void install_handlers();
 void arm_watchdog(int seconds);
+extern volatile sig_atomic_t expired;  // the launch has run for too long
+void end_out_of_time();
+// At every entry from a kernel, before anything is held.
+inline void check_time() {
+	if (expired) end_out_of_time();
+}
 
 // race_check.cpp
 enum class Access { read, write, atomic, copy_issued, copy_landed };
