@@ -56,6 +56,11 @@ export const commandTable: readonly CommandRow[] = [
 		load: async () => (await import("./commands/eval.js")).default,
 	},
 	{
+		name: "study",
+		summary: "let people judge the pictures of a comparison, not knowing whose they are",
+		load: async () => (await import("./commands/study.js")).default,
+	},
+	{
 		name: "verify",
 		summary: "compare every part of the engine with reference numbers on this machine",
 		load: async () => (await import("./commands/verify.js")).default,

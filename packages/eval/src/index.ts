@@ -1,4 +1,4 @@
-// @dreamdist/eval: metrics of generated pictures, evaluation and its reports, comparisons of methods.
+// @dreamdist/eval: metrics of generated pictures, evaluation and its reports, comparisons of methods, human studies.
 export {
 	COMPARISON_FILE,
 	type ComparisonCell,
@@ -49,4 +49,11 @@ export { type Likeness, likeness, selfLikeness, vendiScore } from "./metrics/sim
 export { writeEvaluationPage } from "./report/evaluation-page.js";
 export { bootstrapInterval, type Interval, meanInterval } from "./statistics/bootstrap.js";
 export { SeededRandom } from "./statistics/random.js";
+export type { AnalyseOptions, MethodResult, QuestionResult, StudyReport } from "./study/analyse.js";
+export { type CreatedStudy, type CreateStudyOptions, createStudy } from "./study/create.js";
+export { reportStudy, type StudyReportWithVotes, writeStudyReport } from "./study/report.js";
+export { studyMarkdown } from "./study/report-text.js";
+export { type ServeStudyOptions, type StudyServer, serveStudy } from "./study/serve.js";
+export type { Question, Study, StudyKey } from "./study/study-file.js";
+export type { AnnotatorSummary, Vote } from "./study/votes.js";
 export { METRIC_CASE_KINDS } from "./verify/metrics-case.js";

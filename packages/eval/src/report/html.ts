@@ -19,10 +19,10 @@ const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 72rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin: 2.4rem 0 0.6rem; } h3 { font-size: 0.95rem; margin: 1.4rem 0 0.4rem; } p { margin: 0.4rem 0; }
 table { border-collapse: collapse; font-size: 0.9rem; } td, th { text-align: left; padding: 0.25rem 1rem 0.25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td small, .soft { color: var(--soft); } .scroll { overflow-x: auto; } td.best { font-weight: 600; color: var(--mark); }
+td small, .soft { color: var(--soft); } .scroll { overflow-x: auto; overflow-wrap: normal; } td.best { font-weight: 600; color: var(--mark); }
 .pictures { display: flex; flex-wrap: wrap; gap: 0.6rem; } figure { margin: 0; } figcaption { font-size: 0.8rem; color: var(--soft); }
 img { display: block; max-width: 128px; max-height: 128px; border: 1px solid var(--line); } .pair { display: flex; gap: 2px; } .pair img { max-width: 96px; max-height: 96px; }
-li { margin: 0.2rem 0; }`;
+li { margin: 0.2rem 0; } .chart { max-width: 40rem; }`;
 
 /** A whole page that opens from disk: it loads nothing but what lies beside it. */
 export function page(title: string, body: string): string {
