@@ -1,14 +1,19 @@
 // What a path of a distribution stands for, and what is read from it.
 import { existsSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { FittedDistribution, PromptDistribution } from "@dreamdist/core";
 import { UsageError } from "./errors.js";
 import { userPath } from "./paths.js";
 
+/** What a run of Textual Inversion has learned: an embedding, which is a distribution of one prompt. */
+const EMBEDDING = "learned_embeds.safetensors";
+
 /** The distribution file that a path stands for: itself, or that of a run folder. */
 export function distributionFile(path: string, directory: string): string {
 	const full = userPath(path, directory);
-	return existsSync(full) && statSync(full).isDirectory() ? join(full, "distribution.safetensors") : full;
+	if (!existsSync(full) || !statSync(full).isDirectory()) return full;
+	const [file, embedding] = ["distribution.safetensors", EMBEDDING].map((name) => join(full, name)) as [string, string];
+	return !existsSync(file) && existsSync(embedding) ? embedding : file;
 }
 
 export interface DistributionChoice {
@@ -27,9 +32,10 @@ export async function openDistribution(
 	options: DistributionChoice,
 	directory: string,
 ): Promise<PromptDistribution | FittedDistribution> {
-	const { FittedDistribution, loadDistribution } = await import("@dreamdist/core");
+	const { FittedDistribution, importDistribution, loadDistribution } = await import("@dreamdist/core");
 	const file = distributionFile(path, directory);
-	const loaded = await loadDistribution(file);
+	const loaded =
+		basename(file) === EMBEDDING ? (await importDistribution(file)).distribution : await loadDistribution(file);
 	if (options.class === undefined && loaded.classes && loaded.classes.length > 1) {
 		const some = loaded.classes.slice(0, 8).join(", ");
 		const more = loaded.classes.length > 8 ? ", …" : "";

@@ -5,7 +5,7 @@ export type { InputData, Program, ProgramMemory, RunOptions } from "./compile/pr
 export * from "./data/index.js";
 export { arrayOf, contentsOf, storedContents } from "./device/contents.js";
 export { Device, type DeviceMemory, type DeviceOptions, openDevice } from "./device/device.js";
-export type { HostArray } from "./device/host.js";
+export { fromStorage, type HostArray, type StorageArray, toStorage } from "./device/host.js";
 export { type FrozenSource, FrozenTensor, Tensor } from "./device/tensor.js";
 export { grad, gradients, type LossFunction, valueAndGrad } from "./differentiate/gradients.js";
 export * from "./diffusion/index.js";

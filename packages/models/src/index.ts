@@ -18,6 +18,7 @@ export {
 	type PublicEncoder,
 	pullEncoder,
 } from "./encoders/sources.js";
+export * from "./finetune/index.js";
 export * from "./hub/index.js";
 export { INIT_CONFIGS, type InitEvent, type InitModelOptions, initModel } from "./init/init-model.js";
 export { AUTOENCODER, type Component, type ComponentKind, TEXT_ENCODER, UNET } from "./loading/components.js";

@@ -1,19 +1,20 @@
 // `dreamdist generate`: text to pictures.
 import { join } from "node:path";
-import type { GenerateOptions, ProgramMemory } from "@dreamdist/core";
+import type { FrozenModel, GenerateOptions, ProgramMemory } from "@dreamdist/core";
+import type { TunedModel } from "@dreamdist/models";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { addExample, parseCount, parseSeed } from "../common-options.js";
 import type { CommandContext, CommandModule } from "../context.js";
 import { UsageError } from "../errors.js";
 import { PictureSheet } from "../generate/sheet.js";
-import { openSources, type SourceOptions } from "../generate/source.js";
+import { findTunedSources, openSources, type SourceOptions } from "../generate/source.js";
 import { parseSweep } from "../generate/sweep.js";
 import { DEFAULT_MODEL, loadableModel } from "../model-path.js";
 import { userPath, writableFolder } from "../paths.js";
 import { ProgressLine } from "../progress-line.js";
 
 interface GenerateArguments extends SourceOptions {
-	model: string;
+	model?: string;
 	perPrompt: number;
 	fixedOmega?: boolean;
 	negative: string;
@@ -53,16 +54,21 @@ function describeMemory({ peak, weights, state, arena }: ProgramMemory, limit: n
 async function run(context: CommandContext<GenerateArguments>): Promise<number> {
 	const { options, output, signal, directory } = context;
 	const names = context.args[0] as string[];
-	const columns = await openSources(names, options, directory);
+	const tuned = await findTunedSources(names, options, directory);
+	const columns = tuned
+		? [{ label: "", suffix: "", source: tuned.prompt, recipe: { prompt: tuned.prompt, learned: names } }]
+		: await openSources(names, options, directory);
+	const modelNamed = tuned?.model ?? options.model ?? DEFAULT_MODEL;
 	const folder = userPath(options.out, directory);
 	await writableFolder(folder);
-	const [{ generateSweep, SAMPLER_NAMES, samplingOf, TIMESTEP_SPACINGS, writePng }, { loadPipeline }] =
+	const [{ generateSweep, SAMPLER_NAMES, samplingOf, TIMESTEP_SPACINGS, writePng }, { loadPipeline, openTuned }] =
 		await Promise.all([import("@dreamdist/core"), import("@dreamdist/models")]);
 	const sampler = oneOf("--sampler", options.sampler, SAMPLER_NAMES);
 	const spacing = oneOf("--spacing", options.spacing, TIMESTEP_SPACINGS);
-	const { prompt, guidanceRescale, negative, seed, count } = options;
+	const { guidanceRescale, negative, seed, count } = options;
+	const prompt = tuned?.prompt ?? options.prompt;
 	const line = new ProgressLine(!options.quiet && !options.json, "step");
-	const pipe = await loadPipeline(await loadableModel(options.model, directory), {
+	const pipe = await loadPipeline(await loadableModel(modelNamed, directory), {
 		device: options.device,
 		dtype: options.dtype,
 		signal,
@@ -70,10 +76,15 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 			if (event.kind === "note") output.notice(event.message);
 		},
 	});
+	let changed: TunedModel | null = null;
 	try {
+		if (tuned && tuned.files.length > 0) changed = await openTuned(pipe, tuned.files, tuned.strength);
+		const model: FrozenModel = changed ?? pipe;
+		if (changed && changed.words.length > 0 && !changed.words.some((word) => prompt?.includes(word)))
+			output.notice(`The prompt has none of the learned words (${changed.words.join(", ")}).`);
 		const { steps, guidance } = samplingOf(pipe, options);
 		output.notice(`${pipe.identity.id} on ${pipe.device}`);
-		const cut = prompt === undefined ? null : pipe.textEncoder.tokenizer.encode(prompt).truncated;
+		const cut = prompt === undefined ? null : model.textEncoder.tokenizer.encode(prompt).truncated;
 		if (cut) output.notice(`The prompt is too long; this was cut off: "${cut}"`);
 		const scheduler = pipe.schedulerWith({
 			...(sampler !== undefined && { sampler }),
@@ -114,14 +125,14 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 		const sheet = new PictureSheet(columns.map(({ label }) => label));
 		const files: string[] = [];
 		const sources = columns.map(({ source }) => source);
-		for await (const picture of generateSweep(pipe, sources, settings)) {
+		for await (const picture of generateSweep(model, sources, settings)) {
 			const { suffix, recipe: sourceRecipe } = columns[picture.column]!;
 			const file = join(folder, `seed${seed}-${String(picture.index).padStart(digits, "0")}${suffix}.png`);
 			const recipe = {
 				dreamdist: "generate",
-				model: options.model,
+				model: modelNamed,
 				...sourceRecipe,
-				...(names.length > 0 && { sampledPrompt: picture.prompt }),
+				...(names.length > 0 && !tuned && { sampledPrompt: picture.prompt }),
 				negative,
 				seed,
 				index: picture.index,
@@ -152,6 +163,7 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 		return 0;
 	} finally {
 		line.clear();
+		changed?.dispose();
 		pipe.dispose();
 	}
 }
@@ -168,9 +180,9 @@ const generateCommand: CommandModule = {
 		command
 			.argument(
 				"[distributions...]",
-				"learned distributions, PATH[:weight[:gamma]]: a run folder or its .safetensors file",
+				"learned distributions, PATH[:weight[:gamma]]: a run folder or its .safetensors file; or a run of another method, LoRA weights, an embedding of Textual Inversion, Custom Diffusion's weights, PATH[:strength]",
 			)
-			.option("--prompt <text>", "what to paint, instead of a distribution")
+			.option("--prompt <text>", "what to paint, instead of a distribution; or with what another method has learned")
 			.option("--scale <gamma>", "factor of the distribution's spread", parseNumber, 1)
 			.option("--mean", "the mean prompt alone: no spread")
 			.option("--prefix <text>", "words before the learned ones: all prompts are encoded anew with them")
@@ -195,8 +207,7 @@ const generateCommand: CommandModule = {
 			.option("--fixed-omega", "the same draw for all pictures and calls, so that only what you change changes")
 			.option(
 				"--model <model>",
-				"mini, which is embedded; a folder in diffusers' layout, a .safetensors file, or a model from the Hub that was pulled",
-				DEFAULT_MODEL,
+				"mini, which is embedded; a folder in diffusers' layout, a .safetensors file, or a model from the Hub that was pulled (mini, or what was learned with)",
 			)
 			.option("--negative <text>", "what to steer away from", "")
 			.option("--steps <n>", "sampling steps; default: the model's own, or 50", parseCount)

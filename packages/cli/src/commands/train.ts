@@ -1,7 +1,8 @@
 // `dreamdist train`: learns a distribution of prompts from pictures.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { LearnOptions, LearnSettingsInput, RunRecord } from "@dreamdist/core";
+import type { LearnOptions, LearnSettingsInput } from "@dreamdist/core";
+import type { Pipeline } from "@dreamdist/models";
 import type { Command } from "commander";
 import { addExample } from "../common-options.js";
 import type { CommandContext, CommandModule } from "../context.js";
@@ -9,6 +10,7 @@ import { UsageError } from "../errors.js";
 import { DEFAULT_MODEL } from "../model-path.js";
 import { userPath } from "../paths.js";
 import { readConfigFile, type TrainConfig } from "../train/config-file.js";
+import { runFinetuning, writeCaption } from "../train/finetune.js";
 import { addTrainOptions, givenSettings, type TrainArguments } from "../train/options.js";
 import { formatDuration, planLines, StepLine } from "../train/report.js";
 import { checkSetName, DEFAULT_SET, writeReferencePictures } from "../world/reference-pictures.js";
@@ -16,7 +18,9 @@ import { checkSetName, DEFAULT_SET, writeReferencePictures } from "../world/refe
 const NEEDS_FOLDER = "train needs a run folder for these pictures: --out RUN";
 
 /** What to learn from, with what, into which folder. */
-interface Job {
+export interface Job {
+	readonly method: string;
+
 	readonly images: readonly string[];
 	/** The reference set whose pictures are to be drawn; null where pictures are named. */
 	readonly set: string | null;
@@ -24,7 +28,10 @@ interface Job {
 	readonly model: string;
 	readonly out: string;
 	readonly resume: boolean;
-	readonly settings: LearnSettingsInput;
+	/** Of the method, not checked yet. */
+	readonly settings: Readonly<Record<string, unknown>>;
+	/** Folder of the prior's pictures, where one was named. */
+	readonly prior: string | undefined;
 	readonly reporting: Pick<
 		LearnOptions,
 		"checkpointEvery" | "keep" | "sampleEvery" | "validationPrompts" | "tensorboard"
@@ -40,28 +47,45 @@ function modelName(model: string, directory: string): string {
 /** A run that goes on takes from its record whatever is not given anew. */
 async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 	const { args, options, directory } = context;
-	const { LEARN_PRESETS, readRunRecord } = await import("@dreamdist/core");
-	const given = (args[0] ?? []) as string[];
+	const { LEARN_PRESETS, LEARNING_METHOD, methodOf, readAnyRunRecord } = await import("@dreamdist/core");
+	const namedHere = (args[0] ?? []) as string[];
 	const config: TrainConfig =
 		options.config === undefined
 			? { run: {}, settings: {} }
 			: await readConfigFile(userPath(options.config, directory));
 	const resume = options.resume !== undefined;
-	const named = given.length > 0 ? given : config.run.images;
+	const named = namedHere.length > 0 ? namedHere : config.run.images;
 	if (options.set !== undefined && named)
 		throw new UsageError(`--set ${options.set} and pictures of your own do not go together; leave one out`);
-	const set = options.set ?? (named || resume ? null : DEFAULT_SET);
+	const methodGiven = options.method ?? config.run.method;
+	const isCaption = methodGiven === "short-caption" || methodGiven === "long-caption";
+	const set = options.set ?? (named || resume || isCaption ? null : DEFAULT_SET);
 	if (set !== null) await checkSetName(set);
+	const suffix = methodGiven === undefined || methodGiven === LEARNING_METHOD ? "" : `-${methodGiven}`;
 	const folder =
 		typeof options.resume === "string"
 			? options.resume
-			: (options.out ?? config.run.out ?? (set === null ? undefined : join("runs", set)));
-	if (folder === undefined) throw new UsageError(resume ? "--resume needs a run folder: --resume RUN" : NEEDS_FOLDER);
+			: (options.out ?? config.run.out ?? (set === null ? undefined : join("runs", `${set}${suffix}`)));
+	if (folder === undefined)
+		throw new UsageError(
+			resume
+				? "--resume needs a run folder: --resume RUN"
+				: isCaption
+					? "train needs a run folder for the caption: --out RUN"
+					: NEEDS_FOLDER,
+		);
 	const out = userPath(folder, directory);
-	const record: RunRecord | null = resume ? await readRunRecord(join(out, "run.json")) : null;
+	const record = resume ? await readAnyRunRecord(join(out, "run.json")) : null;
+	const method = methodGiven ?? (record ? methodOf(record) : LEARNING_METHOD);
+	if (record && method !== methodOf(record))
+		throw new UsageError(`${out} holds a run of ${methodOf(record)}, which --method ${method} can't go on with`);
+	const isLearning = method === LEARNING_METHOD;
+	// Elsewhere a class is the prior's.
+	const learnedFrom = record?.pictures.filter(({ className }) => isLearning || className === null);
+	const priorPicture = isLearning ? undefined : record?.pictures.find(({ className }) => className !== null);
 	const images =
 		named?.map((image) => userPath(image, directory)) ??
-		(set === null ? record?.pictures.map(({ path }) => path) : [join(dirname(out), "references", set)]);
+		(isCaption ? [] : set === null ? learnedFrom?.map(({ path }) => path) : [join(dirname(out), "references", set)]);
 	const modelGiven = options.model ?? config.run.model;
 	const model = modelName(modelGiven ?? record?.model.id ?? DEFAULT_MODEL, directory);
 	if (!images)
@@ -69,7 +93,10 @@ async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 			`${out} holds no run (there is no run.json), so none can be resumed; to begin one, leave out --resume`,
 		);
 	// A run that goes on has its settings.
-	const presetName = options.preset ?? config.run.preset ?? (model === DEFAULT_MODEL && !record ? "mini" : undefined);
+	const presetGiven = options.preset ?? config.run.preset;
+	if (presetGiven !== undefined && !isLearning)
+		throw new UsageError(`--preset ${presetGiven} is of dream-distribution; ${method} has its own defaults`);
+	const presetName = presetGiven ?? (isLearning && model === DEFAULT_MODEL && !record ? "mini" : undefined);
 	const preset = presetName === undefined ? {} : LEARN_PRESETS[presetName];
 	const settings = { ...record?.settings, ...preset, ...config.settings, ...givenSettings(options) };
 	const { checkpointEvery, keep, sampleEvery, validationPrompts, tensorboard } = { ...config.run, ...options };
@@ -80,18 +107,16 @@ async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 		...(validationPrompts !== undefined && { validationPrompts }),
 		...(tensorboard !== undefined && { tensorboard }),
 	};
-	return { images, set, model, out, resume, settings, reporting };
+	const given = options.prior ?? config.run.prior;
+	const prior = given === undefined ? priorPicture && dirname(priorPicture.path) : userPath(given, directory);
+	return { method, images, set, model, out, resume, settings, prior, reporting };
 }
 
 async function run(context: CommandContext<TrainArguments>): Promise<number> {
 	const { options, output, signal } = context;
 	const job = await readJob(context);
-	const [{ learn, readLearnSettings }, { loadPipeline }] = await Promise.all([
-		import("@dreamdist/core"),
-		import("@dreamdist/models"),
-	]);
-	// Before minutes of loading, not after.
-	readLearnSettings(job.settings, options.config ?? "train");
+	await checkSettings(job, options.config ?? "train");
+	const { loadPipeline } = await import("@dreamdist/models");
 	const pipe = await loadPipeline(job.model, {
 		device: options.device,
 		dtype: options.dtype,
@@ -100,49 +125,67 @@ async function run(context: CommandContext<TrainArguments>): Promise<number> {
 			if (event.kind === "note") output.notice(event.message);
 		},
 	});
-	if (job.set !== null) await writeReferencePictures(job.set, job.images[0]!);
-	const line = new StepLine(!options.quiet && !options.json);
-	const started = performance.now();
 	try {
-		let steps = 0;
-		let startStep = 0;
-		const learnOptions: LearnOptions = {
-			...job.settings,
-			out: job.out,
-			resume: job.resume,
-			signal,
-			...job.reporting,
-			onPlan: (plan) => {
-				steps = plan.settings.steps;
-				startStep = plan.startStep;
-				for (const text of planLines(plan, job.model, pipe.device)) output.notice(text);
-				output.event("plan", { model: job.model, device: pipe.device.toString(), ...plan });
-				if (startStep >= steps) output.notice(`The run is finished: all ${steps} steps were taken.`);
-			},
-		};
-		const learning = learn(pipe, job.images, learnOptions);
-		for await (const step of learning) {
-			line.update(step, steps);
-			output.event("step", step);
-		}
-		line.close();
-		const { steps: taken, last } = await learning.result();
-		const result = {
-			run: job.out,
-			distribution: join(job.out, "distribution.safetensors"),
-			page: join(job.out, "index.html"),
-			steps: taken,
-			stepsNow: taken - startStep,
-			loss: last?.loss ?? null,
-			seconds: (performance.now() - started) / 1000,
-		};
-		output.result(result, ({ page, distribution, stepsNow, seconds }) =>
-			[`${stepsNow} steps in ${formatDuration(seconds)}`, distribution, page].join("\n"),
-		);
+		if (job.set !== null) await writeReferencePictures(job.set, job.images[0]!);
+		if (job.method === "dream-distribution") await learnDistribution(job, pipe, context);
+		else if (job.method === "short-caption" || job.method === "long-caption") await writeCaption(job, pipe, context);
+		else await runFinetuning(job, pipe, context);
 		return 0;
 	} finally {
 		pipe.dispose();
 	}
+}
+
+/** Before minutes of loading, not after. */
+async function checkSettings({ method, settings }: Job, source: string): Promise<void> {
+	const [{ readLearnSettings }, { METHOD_SETTINGS, readMethodSettings }] = await Promise.all([
+		import("@dreamdist/core"),
+		import("@dreamdist/models"),
+	]);
+	if (Object.hasOwn(METHOD_SETTINGS, method))
+		readMethodSettings(method as keyof typeof METHOD_SETTINGS, settings, source);
+	else readLearnSettings(settings, source);
+}
+
+async function learnDistribution(job: Job, pipe: Pipeline, context: CommandContext<TrainArguments>): Promise<void> {
+	const { options, output, signal } = context;
+	const { learn } = await import("@dreamdist/core");
+	const line = new StepLine(!options.quiet && !options.json);
+	const started = performance.now();
+	let steps = 0;
+	let startStep = 0;
+	const learning = learn(pipe, job.images, {
+		...(job.settings as LearnSettingsInput),
+		out: job.out,
+		resume: job.resume,
+		signal,
+		...job.reporting,
+		onPlan: (plan) => {
+			steps = plan.settings.steps;
+			startStep = plan.startStep;
+			for (const text of planLines(plan, job.model, pipe.device)) output.notice(text);
+			output.event("plan", { model: job.model, device: pipe.device.toString(), ...plan });
+			if (startStep >= steps) output.notice(`The run is finished: all ${steps} steps were taken.`);
+		},
+	});
+	for await (const step of learning) {
+		line.update(step, steps);
+		output.event("step", step);
+	}
+	line.close();
+	const { steps: taken, last } = await learning.result();
+	const result = {
+		run: job.out,
+		distribution: join(job.out, "distribution.safetensors"),
+		page: join(job.out, "index.html"),
+		steps: taken,
+		stepsNow: taken - startStep,
+		loss: last?.loss ?? null,
+		seconds: (performance.now() - started) / 1000,
+	};
+	output.result(result, ({ page, distribution, stepsNow, seconds }) =>
+		[`${stepsNow} steps in ${formatDuration(seconds)}`, distribution, page].join("\n"),
+	);
 }
 
 const train: CommandModule = {
@@ -152,6 +195,7 @@ const train: CommandModule = {
 			command,
 			"train photos/cathedrals --model models/stable-diffusion-2-1 --out runs/cathedrals",
 			"Without anything it learns from drawn pictures with the embedded model, into runs/night-harbour; --set NAME takes others. Ctrl-C writes a checkpoint; `train --resume runs/cathedrals` goes on from it. Values in parentheses are the defaults.\n" +
+				"--method trains what the paper is compared with: textual-inversion, dreambooth, dreambooth-lora, custom-diffusion (see docs/methods.md). short-caption and long-caption learn nothing: --caption is what generate paints.\n" +
 				"In a --config file keys are the options' names, and images, model, out: see docs/configuration.md.",
 		);
 	},

@@ -3,6 +3,7 @@ import { basename, extname, join } from "node:path";
 import type { FittedDistribution, PromptDistribution, SampledSource } from "@dreamdist/core";
 import { openDistribution } from "../distribution-path.js";
 import { UsageError } from "../errors.js";
+import { userPath } from "../paths.js";
 import type { Sweep } from "./sweep.js";
 
 export interface SourceOptions {
@@ -29,6 +30,63 @@ export interface SourceColumn {
 	readonly source: SampledSource | string;
 	/** What of a picture's recipe is about its source. */
 	readonly recipe: Readonly<Record<string, unknown>>;
+}
+
+/** What was learned by another method, on top of a model or in its place. */
+export interface TunedSources {
+	/** Factor of LoRA's changes: the weight that was given. */
+	readonly strength: number;
+	readonly files: readonly string[];
+	/** The model to load: the one asked for, the whole model that was learned, or the one it was learned with. */
+	readonly model: string | null;
+	/** Shows what was learned. */
+	readonly prompt: string;
+}
+
+/**
+ * What of other methods is named; null where distributions are, or nothing.
+ *
+ * @param model as it was asked for; undefined where it was not
+ * @throws UsageError for sources that do not go together; FormatError for a run that has not finished
+ */
+export async function findTunedSources(
+	names: readonly string[],
+	options: SourceOptions & { model?: string | undefined },
+	directory: string,
+): Promise<TunedSources | null> {
+	const { findTuned } = await import("@dreamdist/models");
+	const named = names.map(parseNamedSource);
+	const found = await Promise.all(named.map(({ path }) => findTuned(userPath(path, directory))));
+	const tuned = found.filter((each) => each !== null);
+	if (tuned.length === 0) return null;
+	const distribution = named[found.indexOf(null)];
+	if (distribution)
+		throw new UsageError(
+			`${distribution.path} is a distribution of prompts and ${tuned[0]!.path} is not; they can't be mixed`,
+		);
+	for (const [flag, value] of Object.entries({
+		"--sweep": options.sweep,
+		"--prefix": options.prefix,
+		"--suffix": options.suffix,
+		"--class": options.class,
+		"--mean": options.mean,
+	}))
+		if (value !== undefined)
+			throw new UsageError(`${flag} is for distributions of prompts; say what to paint with --prompt instead`);
+	const folders = tuned.flatMap(({ folder }) => (folder === null ? [] : [folder]));
+	if (folders.length > 1 || (folders.length > 0 && options.model !== undefined))
+		throw new UsageError(`${folders[0]} is a whole model, and there can be one; leave out the other`);
+	const prompt = options.prompt ?? tuned.find((each) => each.prompt !== null)?.prompt;
+	if (prompt === undefined || prompt === null)
+		throw new UsageError(`${tuned[0]!.path} does not say what shows it; write what to paint with --prompt`);
+	const weights = new Set(named.map(({ weight }) => weight ?? 1));
+	if (weights.size > 1) throw new UsageError("different weights are for distributions of prompts only");
+	return {
+		strength: [...weights][0]!,
+		files: tuned.flatMap(({ files }) => files),
+		model: options.model ?? folders[0] ?? tuned.find(({ model }) => model !== null)?.model ?? null,
+		prompt,
+	};
 }
 
 export interface NamedSource {

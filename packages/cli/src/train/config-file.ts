@@ -2,13 +2,15 @@
 import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
 import { CommandError } from "../errors.js";
-import { optionSettings } from "./options.js";
+import { METHOD_NAMES, optionSettings } from "./options.js";
 
 /** Keys beside the settings of learning: what the run is of, and how it reports. */
 const runSchema = z.strictObject({
 	images: z.union([z.string().transform((path) => [path]), z.array(z.string()).nonempty()]).optional(),
 	model: z.string().optional(),
 	out: z.string().optional(),
+	method: z.enum(METHOD_NAMES).optional(),
+	prior: z.string().optional(),
 	preset: z.enum(["paper", "official", "mini"]).optional(),
 	checkpointEvery: z.number().optional(),
 	keep: z.number().optional(),
@@ -37,7 +39,9 @@ export async function readConfigFile(path: string): Promise<TrainConfig> {
 	const { learnSettingsSchema, nearest } = await import("@dreamdist/core");
 	const fail = (problem: string) => new CommandError(`The configuration ${path}: ${problem}`);
 	const byOption = optionSettings();
-	const known = Object.keys(learnSettingsSchema.shape);
+	const { METHOD_SETTINGS } = await import("@dreamdist/models");
+	const schemas = [learnSettingsSchema, ...Object.values(METHOD_SETTINGS)];
+	const known = [...new Set(schemas.flatMap(({ shape }) => Object.keys(shape)))];
 	const runKeys = Object.keys(runSchema.shape);
 	const own: Record<string, unknown> = {};
 	const settings: Record<string, unknown> = {};

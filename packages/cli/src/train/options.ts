@@ -15,7 +15,20 @@ export interface TrainArguments {
 	sampleEvery?: number;
 	validationPrompts?: string[];
 	tensorboard?: boolean;
+	method?: string;
+	prior?: string;
 }
+
+/** As `@dreamdist/models` and `@dreamdist/core` have them, which help must not load. */
+export const METHOD_NAMES = [
+	"dream-distribution",
+	"textual-inversion",
+	"dreambooth",
+	"dreambooth-lora",
+	"custom-diffusion",
+	"short-caption",
+	"long-caption",
+] as const;
 
 function parseNumber(value: string): number {
 	const number = Number(value);
@@ -29,9 +42,9 @@ function parseSize(value: string): [number, number] {
 	throw new InvalidArgumentError("A size is one number for a square, or WIDTHxHEIGHT in pixels.");
 }
 
-interface SettingOption {
-	/** Key of the learning settings. */
-	readonly setting: keyof LearnOptions;
+interface SettingOption<Key extends string = keyof LearnOptions> {
+	/** Key of the settings. */
+	readonly setting: Key;
 	readonly flags: string;
 	readonly text: string;
 	readonly parse?: (value: string) => unknown;
@@ -146,6 +159,62 @@ const FLAGS: readonly { setting: keyof LearnOptions; flags: string; text: string
 	{ setting: "classes", flags: "--classes", text: "pictures are in IMAGES/CLASS/; each class has its own prompts" },
 ];
 
+/** What only other methods have. */
+const METHOD_OPTIONS: readonly SettingOption<string>[] = [
+	{ setting: "caption", flags: "--caption <text>", text: "short-caption, long-caption: the pictures in words" },
+	{
+		setting: "placeholder",
+		flags: "--placeholder <word>",
+		text: "textual-inversion, custom-diffusion: what prompts call what is learned (<concept>, <new1>)",
+	},
+	{
+		setting: "templates",
+		flags: "--templates <kind>",
+		text: "textual-inversion: the sentences around it (object)",
+		choices: ["object", "style", "plain"],
+	},
+	{
+		setting: "instancePrompt",
+		flags: "--instance-prompt <text>",
+		text: 'dreambooth, custom-diffusion: what the pictures are called ("a photo of sks", "photo of a <new1>")',
+	},
+	{
+		setting: "classPrompt",
+		flags: "--class-prompt <text>",
+		text: "dreambooth, custom-diffusion: the class, whose pictures must stay as they are (no prior)",
+	},
+	{
+		setting: "priorPictures",
+		flags: "--prior-pictures <n>",
+		text: "pictures of the class (100; custom-diffusion: 200)",
+		parse: number,
+	},
+	{ setting: "priorWeight", flags: "--prior-weight <w>", text: "weight of their error (1)", parse: number },
+	{ setting: "rank", flags: "--rank <r>", text: "dreambooth-lora: rank of the changes (4)", parse: number },
+	{
+		setting: "projections",
+		flags: "--projections <which>",
+		text: "custom-diffusion: projections of the cross-attentions to train (kv)",
+		choices: ["kv", "all"],
+	},
+];
+
+const METHOD_FLAGS: readonly { setting: string; flags: string; text: string }[] = [
+	{ setting: "trainTextEncoder", flags: "--train-text-encoder", text: "dreambooth: train the text encoder too" },
+	{
+		setting: "zoom",
+		flags: "--no-zoom",
+		text: "custom-diffusion: pictures as they are, never smaller or larger",
+	},
+];
+
+const ALL_SETTINGS: readonly { setting: string; flags: string }[] = [
+	...SETTING_OPTIONS,
+	...METHOD_OPTIONS,
+	...FLAGS,
+	...METHOD_FLAGS,
+];
+
 /** Name under which commander stores an option. */
 function attribute(flags: string): string {
 	return new Option(flags).attributeName();
@@ -168,14 +237,18 @@ export function addTrainOptions(command: Command): void {
 				"the paper's settings, those of the official script, or those that suit mini (with mini: mini; else: paper)",
 			).choices(["paper", "official", "mini"]),
 		);
-	for (const { flags, text, parse, choices } of SETTING_OPTIONS) {
+	command.addOption(
+		new Option("--method <name>", "what is learned, and how (dream-distribution)").choices([...METHOD_NAMES]),
+	);
+	for (const { flags, text, parse, choices } of [...SETTING_OPTIONS, ...METHOD_OPTIONS]) {
 		const option = new Option(flags, text);
 		if (parse) option.argParser(parse);
 		if (choices) option.choices(choices);
 		command.addOption(option);
 	}
-	for (const { flags, text } of FLAGS) command.option(flags, text);
+	for (const { flags, text } of [...FLAGS, ...METHOD_FLAGS]) command.option(flags, text);
 	command
+		.option("--prior <folder>", "pictures of the class; what is missing is painted into it (RUN/prior)")
 		.option("--checkpoint-every <n>", "steps between checkpoints (100)", parseNumber)
 		.option("--keep <n>", "checkpoints to keep; 0 keeps all (0)", parseNumber)
 		.option("--sample-every <n>", "steps between grids of pictures; 0: none (0)", parseNumber)
@@ -185,18 +258,17 @@ export function addTrainOptions(command: Command): void {
 
 /** Settings by the names of their options, as a configuration file may have them: "lr", "ortho-weight". */
 export function optionSettings(): Map<string, string> {
-	return new Map(
-		[...SETTING_OPTIONS, ...FLAGS].map(({ flags, setting }) => [new Option(flags).name(), setting as string]),
-	);
+	return new Map(ALL_SETTINGS.map(({ flags, setting }) => [new Option(flags).name().replace(/^no-/, ""), setting]));
 }
 
 /** The settings that were given as options. */
 export function givenSettings(options: TrainArguments): Record<string, unknown> {
 	const values: Record<string, unknown> = { ...options };
 	const given: Record<string, unknown> = {};
-	for (const { setting, flags } of [...SETTING_OPTIONS, ...FLAGS]) {
+	for (const { setting, flags } of ALL_SETTINGS) {
 		const value = values[attribute(flags)];
-		if (value !== undefined) given[setting] = value;
+		// Commander says true for what a --no- option was not given.
+		if (value !== undefined && !(flags.startsWith("--no-") && value === true)) given[setting] = value;
 	}
 	return given;
 }

@@ -1,5 +1,6 @@
 // What `train` says: the plan, and how far it is.
-import type { Device, LearnPlan, LearnStep } from "@dreamdist/core";
+import type { Device, LearnPlan, PictureReport, StepMetrics } from "@dreamdist/core";
+import type { FinetunePlan } from "@dreamdist/models";
 
 export function formatDuration(seconds: number): string {
 	if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
@@ -15,16 +16,39 @@ function listed(paths: readonly string[]): string {
 	return `${paths.slice(0, 5).join(", ")}${paths.length > 5 ? ` and ${paths.length - 5} more` : ""}`;
 }
 
-/** The plan as lines: what will be done with what, and what was noticed on the way. */
-export function planLines(plan: LearnPlan, model: string, device: Device): string[] {
-	const { settings, report, classes } = plan;
-	const { prompts, vectors, samples, batch, accumulate, steps, size } = settings;
+/** What was noticed about the pictures. */
+function pictureLines(report: PictureReport, size: readonly number[]): string[] {
 	const lines = report.skipped.map(({ path, reason }) =>
 		reason.includes(path) ? `left out: ${reason}` : `left out: ${path}: ${reason}`,
 	);
 	if (report.duplicates.length > 0)
 		lines.push(`the same picture twice: ${listed(report.duplicates.map(({ path, of }) => `${path} and ${of}`))}`);
 	if (report.enlarged.length > 0) lines.push(`smaller than ${size.join("×")} and enlarged: ${listed(report.enlarged)}`);
+	return lines;
+}
+
+/** The plan of a method that fine-tunes, as lines. */
+export function finetunePlanLines(plan: FinetunePlan, label: string, model: string, device: Device): string[] {
+	const { settings, report, pictures, priorPictures, parameters, startStep } = plan;
+	const { batch, accumulate, steps, size } = settings;
+	const each = batch * accumulate;
+	return [
+		...pictureLines(report, size),
+		`method    ${label}`,
+		`model     ${model} on ${device}`,
+		`memory    ${formatBytes(plan.plannedBytes)} planned of ${formatBytes(device.memoryLimit)}`,
+		`pictures  ${pictures} at ${size.join("×")}${priorPictures > 0 ? `, ${priorPictures} of the prior` : ""}`,
+		`training  ${parameters.toLocaleString("en")} numbers; ${each} picture${each > 1 ? "s" : ""}${priorPictures > 0 ? ` and ${each} of the prior` : ""} a step`,
+		`steps     ${startStep > 0 ? `${startStep + 1} to ${steps}` : steps}`,
+		...plan.notices,
+	];
+}
+
+/** The plan as lines: what will be done with what, and what was noticed on the way. */
+export function planLines(plan: LearnPlan, model: string, device: Device): string[] {
+	const { settings, report, classes } = plan;
+	const { prompts, vectors, samples, batch, accumulate, steps, size } = settings;
+	const lines = pictureLines(report, size);
 	lines.push(
 		`model     ${model} on ${device}`,
 		`memory    ${formatBytes(plan.plannedBytes)} planned of ${formatBytes(device.memoryLimit)}`,
@@ -34,6 +58,8 @@ export function planLines(plan: LearnPlan, model: string, device: Device): strin
 	);
 	return [...lines, ...plan.notices];
 }
+
+const term = (name: string, value: number | undefined) => (value === undefined ? "" : `${name} ${value.toFixed(4)}  `);
 
 /** A line that is written over on a terminal; a plain line now and then elsewhere. */
 export class StepLine {
@@ -48,7 +74,7 @@ export class StepLine {
 		this.#stream = stream;
 	}
 
-	update(step: LearnStep, steps: number): void {
+	update(step: StepMetrics & { orthogonal?: number; prior?: number }, steps: number): void {
 		if (!this.#enabled) return;
 		this.#recent = [...this.#recent.slice(-19), step.seconds];
 		const each = this.#recent.reduce((a, b) => a + b) / this.#recent.length;
@@ -60,7 +86,7 @@ export class StepLine {
 		const rate = each > 0 ? `${(1 / each).toPrecision(3)} steps/s` : "";
 		const memory = `${formatBytes(process.memoryUsage.rss())} in use`;
 		const text =
-			`step ${step.step}/${steps}  loss ${step.loss.toFixed(4)}  ortho ${step.orthogonal.toFixed(4)}  ` +
+			`step ${step.step}/${steps}  loss ${step.loss.toFixed(4)}  ${term("ortho", step.orthogonal)}${term("prior", step.prior)}` +
 			`lr ${step.learningRate.toPrecision(3)}  ${rate}  ${formatDuration(rest)} left  ${memory}`;
 		if (this.#stream.isTTY) this.#stream.write(`\r\u001b[K${text}`);
 		else if (performance.now() - this.#said > 10_000 || step.step === steps) {

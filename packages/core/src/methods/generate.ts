@@ -14,6 +14,8 @@ export interface GenerateOptions extends Omit<PictureSamplerOptions, "size"> {
 	readonly size?: readonly [width: number, height: number];
 	/** Pictures. Default 1. */
 	readonly count?: number;
+	/** Number of the first. Default 0. A picture's number decides its noise, so a seed's pictures can be made in several calls. */
+	readonly firstIndex?: number;
 	/** Pictures per sampled prompt. Default 1: each picture has its own. */
 	readonly perPrompt?: number;
 	/** All pictures have the same ω, so that only what is changed between calls changes. Default false. */
@@ -35,7 +37,7 @@ export interface GenerateOptions extends Omit<PictureSamplerOptions, "size"> {
 }
 
 export interface GeneratedPicture {
-	/** 0 … count − 1; decides its noise. */
+	/** firstIndex … firstIndex + count − 1; decides its noise. */
 	readonly index: number;
 	/** Number of its sampled prompt. */
 	readonly prompt: number;
@@ -104,9 +106,20 @@ export async function* generateSweep(
 	sources: readonly (SampledSource | string)[],
 	options: GenerateOptions = {},
 ): AsyncGenerator<SweptPicture, void, undefined> {
-	const { count = 1, perPrompt = 1, fixedOmega = false, seed = 0, negative = "", batch = 1, signal, onStep } = options;
+	const {
+		count = 1,
+		firstIndex = 0,
+		perPrompt = 1,
+		fixedOmega = false,
+		seed = 0,
+		negative = "",
+		batch = 1,
+		signal,
+		onStep,
+	} = options;
 	checkCount("count", count);
 	checkCount("perPrompt", perPrompt);
+	checkCount("firstIndex + 1", firstIndex + 1);
 	checkSeed(seed);
 	if (sources.length === 0) throw new ArgumentError("there is nothing to generate pictures from");
 	const encoder = new PromptEncoder(model.device, model.textEncoder, signal);
@@ -125,7 +138,7 @@ export async function* generateSweep(
 		for (let from = 0; from < total; from += batch) {
 			const requests: (PictureRequest & { prompt: number; column: number })[] = [];
 			for (let place = from; place < Math.min(total, from + batch); place++) {
-				const index = Math.floor(place / sources.length);
+				const index = firstIndex + Math.floor(place / sources.length);
 				const column = place % sources.length;
 				const prompt = fixedOmega ? 0 : Math.floor(index / perPrompt);
 				const features = await fitted[column]!.sample(seed, prompt);

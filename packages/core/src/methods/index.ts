@@ -22,7 +22,7 @@ export {
 	type ParsedLearnSettings,
 	readLearnSettings,
 } from "./learn-settings.js";
-export { DivergenceError, Learner, type LearnerState, type LearnStep } from "./learner.js";
+export { DivergenceError, Learner, type LearnerState, type LearnStep, wordEmbeddings } from "./learner.js";
 export {
 	checkSize,
 	type PictureRequest,

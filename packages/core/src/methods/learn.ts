@@ -3,7 +3,7 @@ import { basename, resolve } from "node:path";
 import { ArgumentError } from "../errors.js";
 import { defaultSize } from "./generate.js";
 import { type LearnSettings, type LearnSettingsInput, readLearnSettings } from "./learn-settings.js";
-import { Learner, type LearnStep } from "./learner.js";
+import { Learner, type LearnerState, type LearnStep } from "./learner.js";
 import { checkSize } from "./picture-sampler.js";
 import { findPictures } from "./pictures/find-pictures.js";
 import { type PictureReport, PictureSet } from "./pictures/picture-set.js";
@@ -13,6 +13,7 @@ import { inspectDistribution } from "./prompts/inspect.js";
 import { PromptEncoder } from "./prompts/prompt-encoder.js";
 import { writeRunPage } from "./run/page.js";
 import { RunFolder } from "./run/run-folder.js";
+import { LEARNING_RUN } from "./run/run-kind.js";
 import type { RunRecord } from "./run/run-record.js";
 import { templateWords, writeSampleGrid } from "./run/samples.js";
 
@@ -66,6 +67,8 @@ export interface LearnResult {
 	readonly last: LearnStep | null;
 }
 
+type LearningFolder = RunFolder<LearnSettings, LearnerState>;
+
 /** A run of learning: iterate over its steps, or ask for the result at once. Either starts it; it can be run once. */
 export class Learning implements AsyncIterable<LearnStep> {
 	private started = false;
@@ -83,7 +86,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 		this.started = true;
 		const { signal, settings, set } = await this.prepare();
 		const learner = await Learner.create(this.model, set, settings, signal);
-		let run: RunFolder | null = null;
+		let run: LearningFolder | null = null;
 		let failure: unknown = null;
 		try {
 			run = await this.openRun(set, settings);
@@ -139,7 +142,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 		return { signal, settings, set };
 	}
 
-	private async openRun(set: PictureSet, settings: LearnSettings): Promise<RunFolder | null> {
+	private async openRun(set: PictureSet, settings: LearnSettings): Promise<LearningFolder | null> {
 		const { out, resume = false, keep = 0, tensorboard = false, directory = process.cwd() } = this.options;
 		if (out === undefined) {
 			if (resume) throw new ArgumentError("a run without a folder (out) can't be resumed");
@@ -160,10 +163,10 @@ export class Learning implements AsyncIterable<LearnStep> {
 			status: "running",
 			step: 0,
 		};
-		return RunFolder.open(resolve(directory, out), record, { resume, keep, tensorboard });
+		return RunFolder.open(resolve(directory, out), LEARNING_RUN, record, { resume, keep, tensorboard });
 	}
 
-	private announce(learner: Learner, set: PictureSet, run: RunFolder | null): void {
+	private announce(learner: Learner, set: PictureSet, run: LearningFolder | null): void {
 		this.options.onPlan?.({
 			settings: learner.settings,
 			pictures: set.pictures.length,
@@ -175,7 +178,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 		});
 	}
 
-	private async *steps(learner: Learner, run: RunFolder | null): AsyncGenerator<LearnStep, void, undefined> {
+	private async *steps(learner: Learner, run: LearningFolder | null): AsyncGenerator<LearnStep, void, undefined> {
 		const { checkpointEvery = 100, sampleEvery = 0, signal } = this.options;
 		const { steps } = learner.settings;
 		let last: LearnStep | null = null;
@@ -185,14 +188,15 @@ export class Learning implements AsyncIterable<LearnStep> {
 			if (!run || saved === learner.step) return;
 			saved = learner.step;
 			const distribution = await learner.distribution();
-			await run.save(await learner.snapshot(), distribution);
+			await run.save(await learner.snapshot(), () => distribution.save(run.paths.distribution));
 		};
 		let failure: unknown = null;
 		try {
 			while (learner.step < steps) {
 				signal?.throwIfAborted();
 				last = await learner.next(signal);
-				await run?.appendStep(last);
+				const { pictures: _, ...line } = last;
+				await run?.appendStep(line);
 				const samples = sampleEvery > 0 && last.step % sampleEvery === 0;
 				if (samples || last.step % checkpointEvery === 0 || last.step === steps) await save();
 				if (samples && run) await this.writeSamples(learner, run);
@@ -221,13 +225,13 @@ export class Learning implements AsyncIterable<LearnStep> {
 	}
 
 	/** A process that was killed between a checkpoint and its samples left them out. */
-	private async writeMissedSamples(learner: Learner, run: RunFolder | null): Promise<void> {
+	private async writeMissedSamples(learner: Learner, run: LearningFolder | null): Promise<void> {
 		const { sampleEvery = 0 } = this.options;
 		if (!run || sampleEvery === 0 || learner.step === 0 || learner.step % sampleEvery !== 0) return;
 		if (!(await run.hasSample(learner.step))) await this.writeSamples(learner, run);
 	}
 
-	private async writeSamples(learner: Learner, run: RunFolder): Promise<void> {
+	private async writeSamples(learner: Learner, run: LearningFolder): Promise<void> {
 		const { validationPrompts = [], signal } = this.options;
 		const distribution = await learner.distribution();
 		await writeSampleGrid(await run.samplePath(learner.step), this.model, distribution, {
@@ -238,7 +242,7 @@ export class Learning implements AsyncIterable<LearnStep> {
 		await this.writePage(distribution, run);
 	}
 
-	private async writePage(distribution: PromptDistribution, run: RunFolder): Promise<void> {
+	private async writePage(distribution: PromptDistribution, run: LearningFolder): Promise<void> {
 		const encoder = new PromptEncoder(this.model.device, this.model.textEncoder);
 		try {
 			await writeRunPage(run.paths.page, {

@@ -384,9 +384,9 @@ async function initialTokens(model: FrozenModel, settings: LearnSettings, classe
 }
 
 /** Embeddings of a text's tokens, [M, d]: repeated where there are fewer than M, cut where there are more. */
-async function wordEmbeddings(
+export async function wordEmbeddings(
 	device: Device,
-	model: FrozenModel,
+	model: Pick<FrozenModel, "textEncoder">,
 	text: string,
 	vectors: number,
 ): Promise<Float32Array> {

@@ -1,5 +1,5 @@
 // Optimisers and what goes with them.
-export type { AdamWSettings, SgdSettings } from "../ops/optimizer.js";
+export { type AdamWSettings, adamwHyper, adamwOp, HYPER, type SgdSettings } from "../ops/optimizer.js";
 export {
 	adamw,
 	type OptimizedParameter,

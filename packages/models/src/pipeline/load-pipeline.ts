@@ -88,7 +88,7 @@ export async function loadPipeline(idOrPath: string, options: LoadPipelineOption
 			textEncoder: asTextEncoder(text, tokenizer),
 			denoiser: asDenoiser(unet),
 			autoencoder: asAutoencoder(vae),
-			weights: [text.weights, unet.weights, vae.weights],
+			components: { text, unet, vae },
 			scheduler,
 			sampling,
 			fingerprint,

@@ -1,6 +1,5 @@
 // The loaded networks as core's interfaces, so that methods and samplers can write them into their own programs.
-import type { Autoencoder, Denoiser, TextEncoder, Tokenizer } from "@dreamdist/core";
-import type { Component } from "../loading/components.js";
+import type { Autoencoder, Denoiser, Graph, TextEncoder, Tokenizer, Weights } from "@dreamdist/core";
 import { autoencoderFactor, decodeLatents, encodePictures } from "../networks/autoencoder.js";
 import type { AutoencoderConfig } from "../networks/autoencoder-config.js";
 import { clipPositionEmbeddings, clipTextModel, clipTokenEmbeddings } from "../networks/clip-text.js";
@@ -8,7 +7,13 @@ import type { ClipTextConfig } from "../networks/clip-text-config.js";
 import { unet, unetSizeMultiple } from "../networks/unet.js";
 import type { UNetConfig } from "../networks/unet-config.js";
 
-export function asTextEncoder({ config, weights }: Component<ClipTextConfig>, tokenizer: Tokenizer): TextEncoder {
+/** A network whose weights come through some door: frozen ones, or whatever a method makes of them. */
+export interface OpenNetwork<Config> {
+	readonly config: Config;
+	readonly weights: { open(graph: Graph): Weights };
+}
+
+export function asTextEncoder({ config, weights }: OpenNetwork<ClipTextConfig>, tokenizer: Tokenizer): TextEncoder {
 	return {
 		tokenizer,
 		width: config.hiddenSize,
@@ -19,7 +24,7 @@ export function asTextEncoder({ config, weights }: Component<ClipTextConfig>, to
 	};
 }
 
-export function asDenoiser({ config, weights }: Component<UNetConfig>): Denoiser {
+export function asDenoiser({ config, weights }: OpenNetwork<UNetConfig>): Denoiser {
 	return {
 		latentChannels: config.inChannels,
 		contextWidth: config.contextWidth,
@@ -30,7 +35,7 @@ export function asDenoiser({ config, weights }: Component<UNetConfig>): Denoiser
 	};
 }
 
-export function asAutoencoder({ config, weights }: Component<AutoencoderConfig>): Autoencoder {
+export function asAutoencoder({ config, weights }: OpenNetwork<AutoencoderConfig>): Autoencoder {
 	return {
 		factor: autoencoderFactor(config),
 		latentChannels: config.latentChannels,

@@ -20,9 +20,12 @@ import {
 	type SchedulerOverrides,
 	type TextEncoder,
 	type Value,
-	type WeightSet,
 } from "@dreamdist/core";
+import type { Component } from "../loading/components.js";
 import type { ModelFiles } from "../loading/model-files.js";
+import type { AutoencoderConfig } from "../networks/autoencoder-config.js";
+import type { ClipTextConfig } from "../networks/clip-text-config.js";
+import type { UNetConfig } from "../networks/unet-config.js";
 import { ProgramCache } from "./program-cache.js";
 
 /** Numbers with a shape, row-major. */
@@ -35,6 +38,13 @@ export interface CallOptions {
 	signal?: AbortSignal | undefined;
 }
 
+/** The networks with their configurations and frozen weights, for methods that change some of them. */
+export interface PipelineComponents {
+	readonly text: Component<ClipTextConfig>;
+	readonly unet: Component<UNetConfig>;
+	readonly vae: Component<AutoencoderConfig>;
+}
+
 export interface PipelineParts {
 	/** As the user named the model. */
 	id: string;
@@ -45,8 +55,8 @@ export interface PipelineParts {
 	textEncoder: TextEncoder;
 	denoiser: Denoiser;
 	autoencoder: Autoencoder;
-	/** Of the three networks. */
-	weights: readonly WeightSet[];
+	/** The networks behind those, with all their weights. */
+	components: PipelineComponents;
 	scheduler: { json: unknown; source: string };
 	sampling: SamplingDefaults;
 	/** Of the text encoder's weights. */
@@ -65,6 +75,9 @@ export class Pipeline implements Disposable {
 	readonly noiseSchedule: NoiseSchedule;
 	/** How pictures come out best, where the model's files say so. */
 	readonly sampling: SamplingDefaults;
+	readonly components: PipelineComponents;
+	/** Where the model was loaded from. */
+	readonly path: string;
 	/** What had to be assumed about the model, in sentences for the user. */
 	readonly notes: readonly string[];
 	/** Kernel launches of all calls so far. */
@@ -78,6 +91,8 @@ export class Pipeline implements Disposable {
 		this.denoiser = parts.denoiser;
 		this.autoencoder = parts.autoencoder;
 		this.sampling = parts.sampling;
+		this.components = parts.components;
+		this.path = parts.files.path;
 		this.notes = parts.files.notes;
 		// Every sampler shares the file's noise levels.
 		this.noiseSchedule = createNoiseSchedule(this.schedulerWith({ sampler: "ddim" }));
@@ -236,7 +251,7 @@ export class Pipeline implements Disposable {
 	dispose(): void {
 		this.programs.dispose();
 		if (this.parts.ownsDevice) this.device.dispose();
-		else for (const weights of this.parts.weights) weights.release(this.device);
+		else for (const { weights } of Object.values(this.components)) weights.release(this.device);
 		this.parts.files.dispose();
 	}
 

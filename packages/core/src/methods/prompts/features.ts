@@ -46,7 +46,11 @@ export function frameData(frames: FrameInputs): Record<string, ArrayLike<number>
  * @param tokens [R, K, M, d]
  * @returns [R·K, L, d], before position embeddings
  */
-export function promptEmbeddings(encoder: TextEncoder, tokens: Value, frames: FrameValues): Value {
+export function promptEmbeddings(
+	encoder: TextEncoder,
+	tokens: Value,
+	frames: Pick<FrameValues, "ids" | "placement">,
+): Value {
 	if (tokens.rank !== 4) throw new ShapeError(`prompts: the tokens must be [R, K, M, d], not ${formatType(tokens)}`);
 	const [rows, prompts, vectors, width] = tokens.shape as [number, number, number, number];
 	const length = frames.ids.shape[1]!;

@@ -52,6 +52,7 @@ export {
 } from "./learning-program.js";
 export { denoisingErrors, type SnrWeighting, TIMESTEP_SCALARS, timestepScalars } from "./loss.js";
 export { type FittedPrompts, PromptEncoder, type PromptTokens } from "./prompt-encoder.js";
+export { normals, type Purpose, randomKeys as methodKeys, shuffledOrder, uniform as uniformAt } from "./randomness.js";
 export { sweepMix, sweepScale, sweptWeights } from "./sweep.js";
 export { TokenSpaceSampler } from "./token-space.js";
 export { TokenState, type TokenUpdateOptions } from "./token-update.js";

@@ -6,7 +6,7 @@ import { ShapeError } from "../../graph/errors.js";
 import type { Value } from "../../graph/graph.js";
 import { formatType } from "../../graph/types.js";
 import { add, cast, mul, square, sub } from "../../ops/elementwise.js";
-import { mean } from "../../ops/reduce.js";
+import { mean, sum } from "../../ops/reduce.js";
 import { reshape, slice } from "../../ops/shape.js";
 
 /** Columns of the per-picture scalars that a timestep decides. */
@@ -50,18 +50,20 @@ export interface DenoisingInputs {
 	readonly scalars: Value;
 	/** [B·S, L, d], the S contexts of a picture together. */
 	readonly contexts: Value;
+	/** How squared errors add up to a picture's, [B, h, w, 1]. Default: all alike, to their mean. */
+	readonly pixelWeights?: Value;
 	/** What the gradient computes again; default "nothing". */
 	readonly recompute?: Recompute;
 }
 
 /**
- * Mean squared error of the denoiser, in f32: the S contexts of a picture see the same noisy latents and timestep.
+ * Squared error of the denoiser, in f32: the S contexts of a picture see the same noisy latents and timestep.
  *
  * @returns [B], each picture's weighted error, averaged over its S samples
  */
 export function denoisingErrors(denoiser: Denoiser, inputs: DenoisingInputs): Value {
-	const { latents, noise, timesteps, scalars, contexts, recompute = "nothing" } = inputs;
-	const batch = latents.shape[0]!;
+	const { latents, noise, timesteps, scalars, contexts, pixelWeights, recompute = "nothing" } = inputs;
+	const [batch, height, width, channels] = latents.shape as [number, number, number, number];
 	const samples = contexts.shape[0]! / batch;
 	if (!Number.isInteger(samples) || samples < 1)
 		throw new ShapeError(`denoising loss: ${formatType(contexts)} contexts do not divide over ${batch} pictures`);
@@ -70,5 +72,10 @@ export function denoisingErrors(denoiser: Denoiser, inputs: DenoisingInputs): Va
 	const prediction = cast(denoiser.predict(mix(0), timesteps, contexts, { recompute }), "f32");
 	const flat = reshape(prediction, [batch, samples, -1]);
 	const error = square(sub(flat, reshape(mix(2), [batch, 1, -1])));
-	return mul(mean(error, [1, 2]), reshape(slice(scalars, 1, 4, 1), [batch]));
+	let perPicture = mean(error, [1, 2]);
+	if (pixelWeights) {
+		const perPixel = reshape(sum(reshape(mean(error, 1), [batch, height * width, channels]), 2), [batch, -1]);
+		perPicture = sum(mul(perPixel, reshape(pixelWeights, [batch, height * width])), 1);
+	}
+	return mul(perPicture, reshape(slice(scalars, 1, 4, 1), [batch]));
 }

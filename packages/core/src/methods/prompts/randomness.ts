@@ -16,6 +16,10 @@ export const PURPOSES = {
 	pictureNoise: 8,
 	pictureOmega: 9,
 	samplerNoise: 10,
+	priorOrder: 11,
+	template: 12,
+	weights: 13,
+	scale: 14,
 } as const;
 export type Purpose = keyof typeof PURPOSES;
 
@@ -69,10 +73,10 @@ export function normals(seed: number, purpose: Purpose, step: number, index: num
 }
 
 /** 0 … count − 1 in an order of its own for each epoch (Fisher–Yates). */
-export function shuffledOrder(seed: number, epoch: number, count: number): number[] {
+export function shuffledOrder(seed: number, epoch: number, count: number, purpose: Purpose = "order"): number[] {
 	const order = Array.from({ length: count }, (_, i) => i);
 	for (let i = count - 1; i > 0; i--) {
-		const other = Math.floor(uniform(seed, "order", epoch, i) * (i + 1));
+		const other = Math.floor(uniform(seed, purpose, epoch, i) * (i + 1));
 		[order[i], order[other]] = [order[other]!, order[i]!];
 	}
 	return order;

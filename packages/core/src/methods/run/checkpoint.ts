@@ -2,8 +2,8 @@
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileError } from "../../data/file-system.js";
-import { openSafetensors } from "../../data/safetensors/reader.js";
-import { writeSafetensors } from "../../data/safetensors/writer.js";
+import { openSafetensors, type SafetensorsFile } from "../../data/safetensors/reader.js";
+import { type TensorData, writeSafetensors } from "../../data/safetensors/writer.js";
 import { FormatError } from "../../errors.js";
 import type { LearnerState } from "../learner.js";
 
@@ -30,26 +30,25 @@ export async function checkpointSteps(folder: string): Promise<number[]> {
 		.sort((a, b) => a - b);
 }
 
-/** Writes a checkpoint aside, then renames its folder into place; removes the oldest beyond `keep` (0: keeps all). */
-export async function writeCheckpoint(folder: string, state: LearnerState, keep = 0): Promise<string> {
-	const name = stepName(state.step);
+/**
+ * Writes named tensors as a checkpoint: aside, then its folder renamed into place; removes the oldest beyond `keep` (0: keeps all).
+ *
+ * @returns its folder
+ */
+export async function writeTensorCheckpoint(
+	folder: string,
+	step: number,
+	tensors: Readonly<Record<string, TensorData>> | ReadonlyMap<string, TensorData>,
+	keep = 0,
+): Promise<string> {
+	const name = stepName(step);
 	const final = join(folder, name);
 	const partial = join(folder, `.partial-${name}`);
 	try {
 		await mkdir(folder, { recursive: true });
 		await rm(partial, { recursive: true, force: true });
 		await mkdir(partial);
-		const shape = [state.tokens.length];
-		await writeSafetensors(
-			join(partial, FILE),
-			{
-				tokens: { dtype: "F32", shape, data: state.tokens },
-				exp_avg: { dtype: "F32", shape, data: state.expAvg },
-				exp_avg_sq: { dtype: "F32", shape, data: state.expAvgSq },
-				class_steps: { dtype: "I32", shape: [state.classSteps.length], data: state.classSteps },
-			},
-			{ metadata: { step: String(state.step) } },
-		);
+		await writeSafetensors(join(partial, FILE), tensors, { metadata: { step: String(step) } });
 		// A step taken again after a resume gives the same checkpoint.
 		await rm(final, { recursive: true, force: true });
 		await rename(partial, final);
@@ -59,9 +58,43 @@ export async function writeCheckpoint(folder: string, state: LearnerState, keep 
 		throw fileError(error, "write the checkpoint", final);
 	}
 	if (keep > 0)
-		for (const step of (await checkpointSteps(folder)).slice(0, -keep))
-			await rm(join(folder, stepName(step)), { recursive: true });
+		for (const old of (await checkpointSteps(folder)).slice(0, -keep))
+			await rm(join(folder, stepName(old)), { recursive: true });
 	return final;
+}
+
+/** Opens a checkpoint's file. @throws FormatError `BAD_CHECKPOINT` where it is of another step */
+export async function openTensorCheckpoint(folder: string, step: number): Promise<SafetensorsFile> {
+	const path = join(folder, stepName(step), FILE);
+	const file = await openSafetensors(path);
+	if (Number(file.metadata.get("step")) === step) return file;
+	await file.close();
+	throw badCheckpoint(path, step);
+}
+
+/** The error for a checkpoint that is not what it should be. */
+export function badCheckpoint(path: string, step: number): FormatError {
+	return new FormatError(
+		"BAD_CHECKPOINT",
+		path,
+		`${path} is not the checkpoint of step ${step}; delete its folder to go on from the one before`,
+	);
+}
+
+/** A checkpoint of learning a distribution. */
+export async function writeCheckpoint(folder: string, state: LearnerState, keep = 0): Promise<string> {
+	const shape = [state.tokens.length];
+	return writeTensorCheckpoint(
+		folder,
+		state.step,
+		{
+			tokens: { dtype: "F32", shape, data: state.tokens },
+			exp_avg: { dtype: "F32", shape, data: state.expAvg },
+			exp_avg_sq: { dtype: "F32", shape, data: state.expAvgSq },
+			class_steps: { dtype: "I32", shape: [state.classSteps.length], data: state.classSteps },
+		},
+		keep,
+	);
 }
 
 /** What a process that was killed left half done. */
@@ -72,24 +105,18 @@ export async function removePartialCheckpoints(folder: string): Promise<void> {
 
 /** @throws FormatError `BAD_CHECKPOINT` naming the file when it is not what it should be */
 export async function readCheckpoint(folder: string, step: number): Promise<LearnerState> {
-	const path = join(folder, stepName(step), FILE);
-	const file = await openSafetensors(path);
+	const file = await openTensorCheckpoint(folder, step);
 	try {
-		const written = Number(file.metadata.get("step"));
 		const state = {
-			step: written,
+			step,
 			tokens: await file.readF32("tokens"),
 			expAvg: await file.readF32("exp_avg"),
 			expAvgSq: await file.readF32("exp_avg_sq"),
 			classSteps: await file.readI32("class_steps"),
 		};
 		const size = state.tokens.length;
-		if (written !== step || state.expAvg.length !== size || state.expAvgSq.length !== size)
-			throw new FormatError(
-				"BAD_CHECKPOINT",
-				path,
-				`${path} is not the checkpoint of step ${step}; delete its folder to go on from the one before`,
-			);
+		if (state.expAvg.length !== size || state.expAvgSq.length !== size)
+			throw badCheckpoint(join(folder, stepName(step), FILE), step);
 		return state;
 	} finally {
 		await file.close();

@@ -1,8 +1,24 @@
-export { checkpointSteps, readCheckpoint, writeCheckpoint } from "./checkpoint.js";
+export {
+	badCheckpoint,
+	checkpointSteps,
+	openTensorCheckpoint,
+	readCheckpoint,
+	writeCheckpoint,
+	writeTensorCheckpoint,
+} from "./checkpoint.js";
 export { lockRun, RunLockedError } from "./lock.js";
-export { type MetricsLine, readMetrics } from "./metrics.js";
-export { type RunPageContents, renderRunPage } from "./page.js";
-export { RunFolder, RunFolderError, runPaths } from "./run-folder.js";
-export { checkResumable, RunChangedError, type RunRecord, readRunRecord } from "./run-record.js";
+export { type MetricsLine, readMetrics, type StepMetrics } from "./metrics.js";
+export { type MethodPageContents, type RunPageContents, renderMethodPage, renderRunPage } from "./page.js";
+export { type OpenRunOptions, RunFolder, RunFolderError, runPaths } from "./run-folder.js";
+export { LEARNING_METHOD, LEARNING_RUN, type RunKind } from "./run-kind.js";
+export {
+	checkResumable,
+	methodOf,
+	RunChangedError,
+	type RunRecord,
+	readAnyRunRecord,
+	readRunRecord,
+	readRunRecordOf,
+} from "./run-record.js";
 export { templateWords, writeSampleGrid } from "./samples.js";
 export { crc32c, EventFile } from "./tensorboard.js";

@@ -2,7 +2,7 @@
 import { writeFileAtomic } from "../../data/atomic.js";
 import type { PromptDistribution } from "../prompts/distribution.js";
 import type { DistributionInspection } from "../prompts/inspect.js";
-import type { MetricsLine } from "./metrics.js";
+import type { MetricsLine, StepMetrics } from "./metrics.js";
 
 export interface RunPageContents {
 	readonly title: string;
@@ -45,7 +45,11 @@ function chart(label: string, height: number, drawing: string, y: readonly strin
 	return `<div class="chart"><div class="y">${spans(y)}</div><svg viewBox="0 0 1000 100" preserveAspectRatio="none" style="height: ${height}px" role="img" aria-label="${label}">${drawing}</svg><div class="x">${spans(x)}</div></div>`;
 }
 
-function curve(label: string, metrics: readonly MetricsLine[], read: (line: MetricsLine) => number): string {
+function curve<Line extends StepMetrics>(
+	label: string,
+	metrics: readonly Line[],
+	read: (line: Line) => number,
+): string {
 	const stretch = Math.ceil(metrics.length / CURVE_POINTS);
 	const points: { step: number; value: number }[] = [];
 	for (let i = 0; i < metrics.length; i += stretch) {
@@ -79,10 +83,10 @@ function smoothed(values: readonly number[]): number[] {
 	});
 }
 
-function curves(metrics: readonly MetricsLine[]): string {
+function curves(metrics: readonly (StepMetrics & { readonly orthogonal?: number })[]): string {
 	if (metrics.length === 0) return '<p class="soft">No steps yet.</p>';
-	const orthogonal = metrics.some((line) => line.orthogonal !== 0)
-		? `<h2>Orthogonal loss</h2>${curve("orthogonal loss over steps", metrics, (line) => line.orthogonal)}`
+	const orthogonal = metrics.some((line) => (line.orthogonal ?? 0) !== 0)
+		? `<h2>Orthogonal loss</h2>${curve("orthogonal loss over steps", metrics, (line) => line.orthogonal ?? 0)}`
 		: "";
 	return `${curve("loss over steps", metrics, (line) => line.loss)}
 <p class="soft">The strong line is the mean over a tenth of the run. The last loss is ${short(metrics.at(-1)!.loss)}.</p>${orthogonal}`;
@@ -140,10 +144,7 @@ function settingsTable(settings: Readonly<Record<string, unknown>>): string {
 	return `<details><summary>All settings</summary><table>${rows.join("")}</table></details>`;
 }
 
-/** The page's HTML; pictures are linked relative to the run folder. */
-export function renderRunPage(contents: RunPageContents): string {
-	const { title, distribution, inspection, metrics, samples } = contents;
-	const { prompts, vectors, width, className, baseModel } = distribution;
+function sampleFigures(samples: readonly string[]): string {
 	const grids = samples
 		.map(
 			(name) =>
@@ -151,18 +152,55 @@ export function renderRunPage(contents: RunPageContents): string {
 		)
 		.reverse()
 		.join("");
+	return grids || '<p class="soft">None were asked for (--sample-every).</p>';
+}
+
+/** A whole page; `body` is HTML. */
+function document(title: string, body: string): string {
 	return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escaped(title)}</title><style>${STYLE}</style></head>
 <body><h1>${escaped(title)}</h1>
-<p>${prompts} prompts of ${vectors} vectors, width ${width}${className === null ? "" : `, class ${escaped(className)}`}${baseModel ? `, learned with ${escaped(baseModel.id)}` : ""}; ${metrics.length} steps.</p>
+${body}
+</body></html>
+`;
+}
+
+/** The page's HTML; pictures are linked relative to the run folder. */
+export function renderRunPage(contents: RunPageContents): string {
+	const { title, distribution, inspection, metrics, samples } = contents;
+	const { prompts, vectors, width, className, baseModel } = distribution;
+	return document(
+		title,
+		`<p>${prompts} prompts of ${vectors} vectors, width ${width}${className === null ? "" : `, class ${escaped(className)}`}${baseModel ? `, learned with ${escaped(baseModel.id)}` : ""}; ${metrics.length} steps.</p>
 <h2>Loss</h2>${curves(metrics)}
-<h2>Samples</h2>${grids || '<p class="soft">None were asked for (--sample-every).</p>'}
+<h2>Samples</h2>${sampleFigures(samples)}
 <h2>Nearest words</h2><p class="soft">The vocabulary's nearest word to each learned vector, with its distance.</p>${wordTable(inspection)}
 <h2>Deviation by position</h2>${bars(inspection.positionStd)}<p class="soft">On average ${short(inspection.spread)}. It is 0 where no prompt differs: at the start and in a prefix.</p>
 <h2>Cosines between prompts</h2>${heatMap(inspection.cosines)}
-<h2>Settings</h2>${settingsTable(distribution.settings)}
-</body></html>
-`;
+<h2>Settings</h2>${settingsTable(distribution.settings)}`,
+	);
+}
+
+/** A run of any method, without what only distributions have. */
+export interface MethodPageContents {
+	readonly title: string;
+	/** What it is, in a sentence. */
+	readonly summary: string;
+	readonly metrics: readonly StepMetrics[];
+	/** Names in `samples/`, the oldest first. */
+	readonly samples: readonly string[];
+	readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** The page's HTML; pictures are linked relative to the run folder. */
+export function renderMethodPage({ title, summary, metrics, samples, settings }: MethodPageContents): string {
+	return document(
+		title,
+		`<p>${escaped(summary)}</p>
+<h2>Loss</h2>${curves(metrics)}
+<h2>Samples</h2>${sampleFigures(samples)}
+<h2>Settings</h2>${settingsTable(settings)}`,
+	);
 }
 
 export async function writeRunPage(path: string, contents: RunPageContents): Promise<void> {

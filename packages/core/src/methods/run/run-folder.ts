@@ -3,12 +3,11 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileError, makeFolders } from "../../data/file-system.js";
 import { DreamdistError } from "../../errors.js";
-import type { LearnerState, LearnStep } from "../learner.js";
-import type { PromptDistribution } from "../prompts/distribution.js";
-import { checkpointSteps, readCheckpoint, removePartialCheckpoints, stepName, writeCheckpoint } from "./checkpoint.js";
+import { checkpointSteps, removePartialCheckpoints, stepName } from "./checkpoint.js";
 import { lockRun } from "./lock.js";
-import { appendMetrics, type MetricsLine, readMetrics, truncateMetrics } from "./metrics.js";
-import { checkResumable, type RunRecord, readRunRecord, writeRunRecord } from "./run-record.js";
+import { appendMetrics, type MetricsLine, readMetrics, type StepMetrics, truncateMetrics } from "./metrics.js";
+import type { RunKind } from "./run-kind.js";
+import { checkResumable, type RunRecord, readRunRecordOf, writeRunRecord } from "./run-record.js";
 import { EventFile } from "./tensorboard.js";
 
 /** The folder can't be used as asked. Code `RUN_FOLDER`. */
@@ -38,18 +37,25 @@ export interface OpenRunOptions {
 	readonly keep: number;
 	/** Write event files for TensorBoard too. Default false. */
 	readonly tensorboard?: boolean;
+	/** Names of files that may be there before the run is. */
+	readonly except?: readonly string[];
 }
 
 /** An open run folder; its lock is held until `close`. */
-export class RunFolder {
+export class RunFolder<
+	Settings extends object,
+	State extends { readonly step: number },
+	Line extends StepMetrics = MetricsLine,
+> {
 	private constructor(
 		readonly folder: string,
-		private record: RunRecord,
+		private readonly kind: RunKind<Settings, State>,
+		private record: RunRecord<Settings>,
 		private readonly keep: number,
 		/** What the user should know about resuming. */
 		readonly notices: readonly string[],
 		/** Where to go on from; null: from the start. */
-		readonly checkpoint: LearnerState | null,
+		readonly checkpoint: State | null,
 		private readonly events: EventFile | null,
 		private readonly unlock: () => Promise<void>,
 	) {}
@@ -57,25 +63,33 @@ export class RunFolder {
 	/**
 	 * Opens or makes the folder and takes its lock.
 	 *
+	 * @param kind of the method that the run is of
 	 * @param record of the run that is about to start
 	 * @throws RunFolderError when it is not empty and not to be resumed; RunLockedError; RunChangedError
 	 */
-	static async open(folder: string, record: RunRecord, options: OpenRunOptions): Promise<RunFolder> {
+	static async open<
+		Settings extends object,
+		State extends { readonly step: number },
+		Line extends StepMetrics = MetricsLine,
+	>(
+		folder: string,
+		kind: RunKind<Settings, State>,
+		record: RunRecord<Settings>,
+		options: OpenRunOptions,
+	): Promise<RunFolder<Settings, State, Line>> {
 		const paths = runPaths(folder);
-		const entries = await makeFolder(folder);
-		if (!options.resume && entries.some((name) => name !== "lock.json" && !name.startsWith(".")))
-			throw new RunFolderError(`${folder} is not empty; resume the run in it (--resume), or choose another folder`);
+		const isOccupied = await RunFolder.checkVacant(folder, options);
 		const unlock = await lockRun(folder);
 		try {
-			const before = options.resume ? await readRunRecord(paths.record) : null;
-			if (options.resume && !before && entries.some((name) => name !== "lock.json" && !name.startsWith(".")))
+			const before = options.resume ? await readRunRecordOf(paths.record, kind) : null;
+			if (options.resume && !before && isOccupied)
 				throw new RunFolderError(`${folder} holds no run (there is no run.json), so none can be resumed`);
-			const notices = before ? checkResumable(before, record, folder) : [];
+			const notices = before ? checkResumable(before, record, folder, kind) : [];
 			await removePartialCheckpoints(paths.checkpoints);
 			const last = before ? (await checkpointSteps(paths.checkpoints)).at(-1) : undefined;
-			const checkpoint = last === undefined ? null : await readCheckpoint(paths.checkpoints, last);
+			const checkpoint = last === undefined ? null : await kind.readCheckpoint(paths.checkpoints, last);
 			if (before) await truncateMetrics(paths.metrics, checkpoint?.step ?? 0);
-			const now: RunRecord = {
+			const now: RunRecord<Settings> = {
 				...record,
 				created: before?.created ?? record.created,
 				status: "running",
@@ -83,33 +97,49 @@ export class RunFolder {
 			};
 			await writeRunRecord(paths.record, now);
 			const events = options.tensorboard
-				? await EventFile.open(paths.tensorboard, await readMetrics(paths.metrics))
+				? await EventFile.open(paths.tensorboard, await readMetrics<Line>(paths.metrics))
 				: null;
-			return new RunFolder(folder, now, options.keep, notices, checkpoint, events, unlock);
+			return new RunFolder<Settings, State, Line>(folder, kind, now, options.keep, notices, checkpoint, events, unlock);
 		} catch (error) {
 			await unlock();
 			throw error;
 		}
 	}
 
+	/**
+	 * Makes the folder, and sees whether a run can begin in it.
+	 *
+	 * @returns whether there is something in it
+	 * @throws RunFolderError when there is, and it is not to be resumed
+	 */
+	static async checkVacant(
+		folder: string,
+		{ resume, except = [] }: Pick<OpenRunOptions, "resume" | "except">,
+	): Promise<boolean> {
+		const entries = await makeFolder(folder);
+		const isOccupied = entries.some((name) => name !== "lock.json" && !name.startsWith(".") && !except.includes(name));
+		if (isOccupied && !resume)
+			throw new RunFolderError(`${folder} is not empty; resume the run in it (--resume), or choose another folder`);
+		return isOccupied;
+	}
+
 	get paths() {
 		return runPaths(this.folder);
 	}
 
-	async appendStep(step: LearnStep): Promise<void> {
-		const { pictures: _, ...line } = step;
-		await appendMetrics(this.paths.metrics, line satisfies MetricsLine);
+	async appendStep(line: Line): Promise<void> {
+		await appendMetrics(this.paths.metrics, line);
 		await this.events?.append(line);
 	}
 
-	metrics(): Promise<MetricsLine[]> {
-		return readMetrics(this.paths.metrics);
+	metrics(): Promise<Line[]> {
+		return readMetrics<Line>(this.paths.metrics);
 	}
 
-	/** Writes the checkpoint and the distribution as they are now. */
-	async save(state: LearnerState, distribution: PromptDistribution): Promise<void> {
-		await writeCheckpoint(this.paths.checkpoints, state, this.keep);
-		await distribution.save(this.paths.distribution);
+	/** Writes a checkpoint, then what `alsoWrite` writes, then that both are there. */
+	async save(state: State, alsoWrite: () => Promise<void>): Promise<void> {
+		await this.kind.writeCheckpoint(this.paths.checkpoints, state, this.keep);
+		await alsoWrite();
 		await this.update({ step: state.step });
 	}
 
@@ -138,7 +168,7 @@ export class RunFolder {
 		await this.unlock();
 	}
 
-	private async update(change: Partial<RunRecord>): Promise<void> {
+	private async update(change: Partial<RunRecord<Settings>>): Promise<void> {
 		this.record = { ...this.record, ...change, updated: new Date().toISOString() };
 		await writeRunRecord(this.paths.record, this.record);
 	}

@@ -4,7 +4,7 @@ import { appendFile, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../data/atomic.js";
 import { fileError, makeFolders } from "../../data/file-system.js";
-import type { MetricsLine } from "./metrics.js";
+import type { StepMetrics } from "./metrics.js";
 
 const CASTAGNOLI = Uint32Array.from({ length: 256 }, (_, byte) => {
 	let crc = byte;
@@ -95,11 +95,15 @@ function wholeRecords(file: Buffer): Buffer[] {
 	return records;
 }
 
-function scalarsOf(line: MetricsLine): Record<string, number> {
+/** Terms that only some methods' losses have. */
+const TERMS = ["orthogonal", "prior"] as const;
+
+function scalarsOf(line: StepMetrics & { readonly [term in (typeof TERMS)[number]]?: number }): Record<string, number> {
+	const terms = TERMS.flatMap((term) => (line[term] === undefined ? [] : [[`loss/${term}`, line[term]] as const]));
 	return {
 		loss: line.loss,
 		"loss/denoising": line.error,
-		"loss/orthogonal": line.orthogonal,
+		...Object.fromEntries(terms),
 		gradient_norm: line.gradientNorm,
 		learning_rate: line.learningRate,
 		seconds_per_step: line.seconds,
@@ -118,7 +122,7 @@ export class EventFile {
 	 * @param before steps that were taken already: later ones are dropped from the file, and where there is no file they are written
 	 * into a new one
 	 */
-	static async open(folder: string, before: readonly MetricsLine[]): Promise<EventFile> {
+	static async open(folder: string, before: readonly StepMetrics[]): Promise<EventFile> {
 		try {
 			await makeFolders(folder);
 			const now = Date.now() / 1000;
@@ -138,7 +142,7 @@ export class EventFile {
 	}
 
 	/** One write of one record. */
-	async append(line: MetricsLine): Promise<void> {
+	async append(line: StepMetrics): Promise<void> {
 		try {
 			await appendFile(this.path, framed(scalarEvent(Date.now() / 1000, line.step, scalarsOf(line))));
 		} catch (error) {
