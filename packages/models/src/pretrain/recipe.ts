@@ -96,6 +96,16 @@ const recipe = z.strictObject({
 			emptyCaptions: z.number().min(0).max(1).default(0.1),
 			/** Scenes that are drawn and encoded once, of which the steps take theirs at random; null: new scenes every step. */
 			pool: count.nullable().default(null),
+			/**
+			 * Where in the schedule timesteps are drawn: logit(t) is `logit(center)` and `spread` times a logistic number, so that 0.5 and 1 are uniform. A small latent
+			 * picture takes its shape at higher noise than a large one (Hoogeboom et al. 2023; Esser et al. 2024 draw t so).
+			 */
+			timesteps: z
+				.strictObject({
+					center: z.number().gt(0).lt(1).default(0.5),
+					spread: z.number().positive().default(1),
+				})
+				.prefault({}),
 			/** Min-SNR weighting (Hang et al. 2023); null: none. */
 			snrGamma: z.number().positive().nullable().default(null),
 			/** Guidance of the sample grids. */

@@ -13,6 +13,7 @@ import {
 	type StageName,
 } from "../../src/index.js";
 import { drawScenes, toNetworkRange, trainingSeed } from "../../src/pretrain/scenes.js";
+import { timestepAt } from "../../src/pretrain/stages/denoiser.js";
 import { temporaryFolder } from "../tiny-model.js";
 import { tinyRecipe } from "./tiny-recipe.js";
 
@@ -251,6 +252,19 @@ describe("refusals", () => {
 			/the loss of step \d of stage vae is not a finite number/,
 		);
 	});
+});
+
+test("timesteps are uniform, or drawn around a centre", () => {
+	const parts = Array.from({ length: 1000 }, (_, i) => (i + 0.5) / 1000);
+	const uniform = { center: 0.5, spread: 1 };
+	expect(parts.map((part) => timestepAt(part, uniform))).toEqual(parts);
+	const focus = { center: 0.6, spread: 0.5 };
+	const drawn = parts.map((part) => timestepAt(part, focus));
+	expect(timestepAt(0, focus)).toBe(0);
+	expect(timestepAt(0.5, focus)).toBeCloseTo(0.6, 12);
+	expect(drawn.every((t, i) => t < 1 && t > (drawn[i - 1] ?? 0))).toBe(true);
+	// At 0.75 the logistic quantile is log 3: half of it from logit 0.6.
+	expect(timestepAt(0.75, focus)).toBeCloseTo(1 / (1 + Math.exp(-(Math.log(1.5) + Math.log(3) / 2))), 12);
 });
 
 test("the learning rate rises, then falls to its final share", () => {

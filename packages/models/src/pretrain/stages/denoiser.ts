@@ -36,7 +36,7 @@ import { EVALUATION_BATCH, heldOutBatches, LazyProgram } from "../held-out.js";
 import { LatentPool } from "../latent-pool.js";
 import { type ComponentFolder, writeComponent, writeModelIndex } from "../model-folder.js";
 import { randomKeys, uniform } from "../randomness.js";
-import { STAGES } from "../recipe.js";
+import { type Recipe, STAGES } from "../recipe.js";
 import { heldOut, type SceneBatch, sceneOf, toNetworkRange, trainingSeed } from "../scenes.js";
 import type { Evaluation, Stage, StageContext, TrainedModel } from "../stage.js";
 import type { WrittenLoss } from "../trained-weights.js";
@@ -58,6 +58,19 @@ interface EncodedScenes {
 	readonly moments: LatentMoments;
 	/** [B, L, width] */
 	readonly features: Value;
+}
+
+type TimestepSettings = Recipe["stages"]["unet"]["timesteps"];
+const UNIFORM: TimestepSettings = { center: 0.5, spread: 1 };
+
+/**
+ * The share of the schedule below which a share of the drawn timesteps is: the logistic distribution's quantile, made a share again.
+ *
+ * @param part in [0, 1)
+ */
+export function timestepAt(part: number, { center, spread }: TimestepSettings): number {
+	if (center === 0.5 && spread === 1) return part;
+	return 1 / (1 + ((1 - part) / part) ** spread * ((1 - center) / center));
 }
 
 /** Of one picture. */
@@ -203,7 +216,7 @@ export class DenoiserStage implements Stage {
 
 	inputs(step: number, { pictures, captions }: SceneBatch): Record<string, InputData> {
 		const said = captions.map((caption, i) => (this.says(step, i) ? caption : ""));
-		return this.inputsOf(step, pictures, said);
+		return this.inputsOf(step, pictures, said, this.settings.timesteps);
 	}
 
 	inputsOfPool(step: number): Record<string, InputData> | null {
@@ -216,7 +229,7 @@ export class DenoiserStage implements Stage {
 			chosen,
 			places.map((i) => this.says(step, i)),
 		);
-		return { ...rows, ...this.noising(step, places.length) };
+		return { ...rows, ...this.noising(step, places.length, this.settings.timesteps) };
 	}
 
 	/** Whether a picture of a step has its caption, not an empty one. */
@@ -224,16 +237,21 @@ export class DenoiserStage implements Stage {
 		return uniform(this.context.recipe.seed, "emptyCaptions", step, place) >= this.settings.emptyCaptions;
 	}
 
-	private inputsOf(step: number, pictures: Uint8Array, captions: readonly string[]): Record<string, InputData> {
+	private inputsOf(
+		step: number,
+		pictures: Uint8Array,
+		captions: readonly string[],
+		timesteps: TimestepSettings,
+	): Record<string, InputData> {
 		return {
 			pictures: toNetworkRange(pictures),
 			ids: encodeCaptions(this.textEncoder.tokenizer, captions).ids,
-			...this.noising(step, captions.length),
+			...this.noising(step, captions.length, timesteps),
 		};
 	}
 
 	/** Random numbers and times of a step's pictures. */
-	private noising(step: number, count: number): Record<string, InputData> {
+	private noising(step: number, count: number, timesteps: TimestepSettings): Record<string, InputData> {
 		const { seed } = this.context.recipe;
 		const { trainTimesteps } = this.schedule;
 		const mixes = { timesteps: [], signal: [], noiseLevel: [], weights: [] } as Record<
@@ -242,7 +260,8 @@ export class DenoiserStage implements Stage {
 		>;
 		for (let i = 0; i < count; i++) {
 			// One timestep in each of `count` equal parts of the schedule: less variance than independent ones.
-			const t = Math.floor(((i + uniform(seed, "timesteps", step, i)) / count) * trainTimesteps);
+			const part = (i + uniform(seed, "timesteps", step, i)) / count;
+			const t = Math.floor(timestepAt(part, timesteps) * trainTimesteps);
 			const { sample, noise } = this.schedule.noisy(t);
 			mixes.timesteps.push(t);
 			mixes.signal.push(sample);
@@ -257,7 +276,7 @@ export class DenoiserStage implements Stage {
 		};
 	}
 
-	/** The loss on held-out scenes, always with the same noise, and pictures of held-out captions. */
+	/** The loss on held-out scenes, always at the same timesteps and with the same noise, and pictures of held-out captions. */
 	async evaluate(model: TrainedModel): Promise<Evaluation> {
 		this.measure ??= new LazyProgram(this.context.device, "denoiser", (graph) => ({
 			loss: this.errors(graph, model.open(graph), this.encoded(graph, EVALUATION_BATCH)),
@@ -265,7 +284,7 @@ export class DenoiserStage implements Stage {
 		const { data, evaluationPictures } = this.settings;
 		let total = 0;
 		for await (const { scenes, first, used } of heldOutBatches(data, evaluationPictures)) {
-			const { loss } = await this.measure.run(this.inputsOf(-1 - first, scenes.pictures, scenes.captions));
+			const { loss } = await this.measure.run(this.inputsOf(-1 - first, scenes.pictures, scenes.captions, UNIFORM));
 			for (let i = 0; i < used; i++) total += loss[i]!;
 		}
 		return {
