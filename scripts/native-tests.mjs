@@ -98,6 +98,8 @@ const RACE_CHECKED = [
 	"norm_group",
 	"conv2d_random",
 	"matmul_random_small",
+	"half_layouts",
+	"half_shapes_of_the_networks",
 	"gather",
 	"pool_random",
 ];

@@ -22,6 +22,10 @@ __device__ __forceinline__ uint32_t shared_address(const void* p) { return uint3
 __device__ __forceinline__ void copy_async16(void* to, const void* from, bool valid = true) {
 	asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 16 : 0) : "memory");
 }
+// The first `bytes` (0 to 16) of 16; zeros after them. `from` is aligned to 16 bytes even where nothing is read.
+__device__ __forceinline__ void copy_async16_part(void* to, const void* from, int bytes) {
+	asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes) : "memory");
+}
 __device__ __forceinline__ void copy_async4(void* to, const void* from, bool valid = true) {
 	asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 4 : 0) : "memory");
 }

@@ -1,12 +1,15 @@
 #include "dreamdist/self_test.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <string>
 
 namespace dreamdist {
 namespace {
 
-// A call on operands that are made up: f32 noise, i32 indices, or 16-bit weights; `outputs` are compared.
+// A call on operands that are made up: f32 noise, i32 indices, or 16-bit weights; `outputs` are compared. Operands of a 16-bit type of
+// activations are the same numbers in f32 to the reference, which has no kernels for them.
 struct Sample {
 	const char* kernel;
 	struct Shape {
@@ -14,6 +17,7 @@ struct Sample {
 		bool output;
 		DType type = DType::f32;
 		int32_t below = 0;  // i32: values in [0, below)
+		bool activation = false;
 	};
 	std::vector<Shape> operands;  // count 0: absent
 	std::vector<int64_t> ints;
@@ -29,7 +33,7 @@ std::vector<Sample> samples() {
 	const std::vector<int64_t> pool{2, 7, 5, 6, 3, 3, 2, 2, 1, 1, 4, 3, 0};
 	const std::vector<int64_t> heads{1, 2, 70, 77, 40, 0, 80, 80, 80, 80, 5600, 6160, 6160, 5600}, causal{1, 2, 77, 77, 64, 1, 128, 128, 128, 128, 9856, 9856, 9856, 9856};
 	const std::vector<int64_t> heads_grad{1, 2, 70, 77, 40, 0, 80, 80, 80, 80, 5600, 6160, 6160, 5600, 80, 5600};
-	return {
+	std::vector<Sample> samples{
 		{"pointwise", {in(77), in(77), out(77)}, {1, 2, 1, 2, 77, 1, 1, 1, 21, 2, 0, 0, 2, 3, 2, 1, 3}, {}},
 		{"copy", {in(60), {60, true, DType::bf16}}, {2, 5, 12, 1, 5, 12, 1}, {}},
 		{"reduce", {in(77 * 33), out(33)}, {0, 1, 1, 33, 1, 77, 33}, {0.5}},
@@ -55,6 +59,28 @@ std::vector<Sample> samples() {
 		{"adamw", {out(77), out(77), out(77), in(77), in(8)}, {77}, {}},
 		{"sgd", {out(77), out(77), in(77), in(8)}, {77, 1}, {}},
 	};
+	for (DType type : {DType::bf16, DType::f16}) {
+		auto low = [type](int64_t count) { return Sample::Shape{count, false, type, 0, true}; };
+		auto low_out = [type](int64_t count) { return Sample::Shape{count, true, type, 0, true}; };
+		const std::vector<int64_t> strided{2, 7, 5, 8, 8, 16, 3, 3, 2, 2, 1, 1, 4, 3, 0, 0, 1}, enlarged{1, 4, 3, 8, 0, 8, 3, 3, 1, 1, 1, 1, 8, 6, 2, 0, 2};
+		samples.insert(samples.end(), {
+			{"matmul", {low(77 * 40), low(72 * 40), in(72), low(77 * 36), low_out(77 * 36), none}, {1, 77, 72, 40, 0, 1, 40, 40, 36, 0, 0, 0, 3, 0, 36, 0}, {1}},
+			{"matmul", {low(130 * 1200), low(1200 * 9), none, none, low_out(130 * 9), none}, {1, 130, 9, 1200, 0, 0, 1200, 9, 9, 0, 0, 0, 0, 0, 9, 0}, {0.01}},
+			{"conv2d", {low(2 * 35 * 6), low(2 * 35 * 3), low(11 * 9 * 9), in(11), low(22), low(2 * 35 * 11), low_out(2 * 35 * 11), none}, conv, {}},
+			{"conv2d", {low(12 * 8), none, low(8 * 8 * 9), in(8), none, none, low_out(48 * 8), none}, enlarged, {}},
+			{"conv2d_input_grad", {low(2 * 12 * 16), low(16 * 16 * 9), low_out(2 * 35 * 8), low_out(2 * 35 * 8)}, strided, {}},
+			{"conv2d_weight_grad", {low(2 * 35 * 8), low(2 * 35 * 8), low(2 * 12 * 16), out(16 * 16 * 9)}, strided, {}},
+			{"attention", {low(5600), low(6160), low(6160), low_out(5600), out(140)}, heads, {0.15}},
+			{"attention", {low(9856), low(9856), low(9856), low_out(9856), out(154)}, causal, {0.125}},
+			{"attention_grad", {low(5600), low(6160), low(6160), low(5600), in(140), low(5600), low_out(5600), low_out(6160), low_out(6160)}, heads_grad, {0.15}},
+			{"group_norm", {low(2 * 35 * 16), low(2 * 35 * 8), in(24), in(24), low_out(2 * 35 * 24), out(8)}, {2, 35, 16, 8, 2, 2}, {1e-5}},
+			{"group_norm_grad", {low(2 * 35 * 16), low(2 * 35 * 8), in(24), in(24), in(8), low(2 * 35 * 24), low_out(2 * 35 * 16), low_out(2 * 35 * 8), out(24), out(24)}, {2, 35, 16, 8, 2, 2}, {1e-5}},
+			{"layer_norm", {low(13 * 80), in(80), in(80), low_out(13 * 80), out(26)}, {13, 80}, {1e-5}},
+			{"layer_norm_grad", {low(13 * 80), in(80), in(26), low(13 * 80), low_out(13 * 80), out(80), out(80)}, {13, 80}, {}},
+			{"softmax", {low(13 * 77), low_out(13 * 77)}, {13, 77, 0}, {}},
+		});
+	}
+	return samples;
 }
 
 // Noise in (0.1, 0.9) that any machine makes alike; positive, as variances and corrections are.
@@ -63,18 +89,38 @@ float noise(uint32_t& state) {
 	return 0.1f + 0.8f * (float)(state >> 8) * 0x1p-24f;
 }
 
-std::vector<uint8_t> contents(const Sample::Shape& shape, uint32_t& state) {
-	std::vector<uint8_t> bytes(shape.count * bytes_of(shape.type));
+// Noise in a 16-bit type and back: cut off after the bits that the type has, so that the number is exact in both.
+uint16_t half_bits(float value, DType type) {
+	uint32_t bits;
+	std::memcpy(&bits, &value, 4);
+	return type == DType::bf16 ? (uint16_t)(bits >> 16) : (uint16_t)((bits >> 13) - (112u << 10));
+}
+float half_value(uint16_t half, DType type) {
+	if (type == DType::bf16) {
+		const uint32_t bits = (uint32_t)half << 16;
+		float value;
+		std::memcpy(&value, &bits, 4);
+		return value;
+	}
+	const int exponent = half >> 10 & 31;
+	const float size = exponent == 31 ? NAN : std::ldexp((float)((half & 1023) + (exponent ? 1024 : 0)), (exponent ? exponent : 1) - 25);
+	return half & 0x8000 ? -size : size;
+}
+
+// `type`: what the operand is stored in, its own or, for a reference, f32.
+std::vector<uint8_t> contents(const Sample::Shape& shape, DType type, uint32_t& state) {
+	std::vector<uint8_t> bytes(shape.count * bytes_of(type));
 	for (int64_t i = 0; i < shape.count; i++) {
-		const float value = noise(state);
-		if (shape.type == DType::i32) {
+		float value = noise(state);
+		if (type == DType::i32) {
 			const int32_t whole = (int32_t)(value * (float)shape.below);
 			std::memcpy(&bytes[i * 4], &whole, 4);
-		} else if (shape.type == DType::f32) std::memcpy(&bytes[i * 4], &value, 4);
+			continue;
+		}
+		if (shape.type != DType::f32) value = half_value(half_bits(value, shape.type), shape.type);
+		if (type == DType::f32) std::memcpy(&bytes[i * 4], &value, 4);
 		else {
-			uint32_t bits;
-			std::memcpy(&bits, &value, 4);
-			const uint16_t half = (uint16_t)(bits >> 16);  // bf16
+			const uint16_t half = half_bits(value, type);
 			std::memcpy(&bytes[i * 2], &half, 2);
 		}
 	}
@@ -82,14 +128,13 @@ std::vector<uint8_t> contents(const Sample::Shape& shape, uint32_t& state) {
 }
 
 double value_at(const std::vector<uint8_t>& bytes, DType type, int64_t i) {
-	uint32_t bits = 0;
-	if (type == DType::bf16) {
+	if (type != DType::f32) {
 		uint16_t half;
 		std::memcpy(&half, &bytes[i * 2], 2);
-		bits = (uint32_t)half << 16;
-	} else std::memcpy(&bits, &bytes[i * 4], 4);
+		return half_value(half, type);
+	}
 	float value;
-	std::memcpy(&value, &bits, 4);
+	std::memcpy(&value, &bytes[i * 4], 4);
 	return value;
 }
 
@@ -103,8 +148,11 @@ struct Memory {
 	Memory(const Memory&) = delete;
 };
 
+// What an operand is stored in: to a reference activations are f32.
+DType stored_type(const Sample::Shape& shape, bool reference) { return reference && shape.activation ? DType::f32 : shape.type; }
+
 // Runs a sample; returns the contents of all operands afterwards.
-std::vector<std::vector<uint8_t>> run(const Sample& sample, Backend& backend, ThreadTeam& team) {
+std::vector<std::vector<uint8_t>> run(const Sample& sample, Backend& backend, ThreadTeam& team, bool reference) {
 	const KernelInfo* kernel = backend.table().find(sample.kernel);
 	if (!kernel) throw Error("it is not there");
 	std::vector<std::unique_ptr<Memory>> memory;
@@ -112,14 +160,15 @@ std::vector<std::vector<uint8_t>> run(const Sample& sample, Backend& backend, Th
 	std::vector<std::vector<uint8_t>> data;
 	uint32_t state = 20231222;
 	for (const auto& shape : sample.operands) {
-		data.push_back(contents(shape, state));
+		const DType type = stored_type(shape, reference);
+		data.push_back(contents(shape, type, state));
 		if (shape.count == 0) {
 			operands.push_back({});
 			continue;
 		}
 		memory.push_back(std::make_unique<Memory>(backend, (int64_t)data.back().size()));
 		backend.write(memory.back()->data, data.back().data(), (int64_t)data.back().size());
-		operands.push_back({memory.back()->data, shape.type});
+		operands.push_back({memory.back()->data, type});
 	}
 	KernelArgs args{operands, sample.ints, sample.floats, nullptr, backend.context()};
 	const int64_t scratch_bytes = kernel->scratch_bytes ? kernel->scratch_bytes(args, team.size()) : 0;
@@ -142,11 +191,12 @@ std::string difference(const Sample& sample, const std::vector<std::vector<uint8
 		if (!shape.output) continue;
 		double error = 0, size = 0;
 		for (int64_t i = 0; i < shape.count; i++) {
-			const double a = value_at(want[o], shape.type, i), b = value_at(got[o], shape.type, i);
+			const double a = value_at(want[o], stored_type(shape, true), i), b = value_at(got[o], shape.type, i);
 			error += (a - b) * (a - b);
 			size += a * a;
 		}
-		const double bound = shape.type == DType::f32 ? 1e-4 : 1e-2;
+		const bool low = std::any_of(sample.operands.begin(), sample.operands.end(), [](const auto& operand) { return operand.activation; });
+		const double bound = shape.type == DType::bf16 ? 1e-2 : shape.type == DType::f16 ? 2e-3 : low ? 1e-3 : 1e-4;
 		if (!(std::sqrt(error) <= bound * std::sqrt(size)))
 			return "operand " + std::to_string(o) + " is off by " + std::to_string(std::sqrt(error / size)) + " (relative; at most " + std::to_string(bound) + ")";
 	}
@@ -159,11 +209,13 @@ void self_test(Backend& backend, Backend& reference, ThreadTeam& team) {
 	for (const Sample& sample : samples()) {
 		std::string problem;
 		try {
-			problem = difference(sample, run(sample, reference, team), run(sample, backend, team));
+			problem = difference(sample, run(sample, reference, team, true), run(sample, backend, team, false));
 		} catch (const Error& error) {
 			problem = error.what();
 		}
-		if (!problem.empty()) throw Error("its kernel " + std::string(sample.kernel) + " does not compute what the CPU computes: " + problem);
+		const auto low = std::find_if(sample.operands.begin(), sample.operands.end(), [](const auto& operand) { return operand.activation; });
+		const std::string type = low == sample.operands.end() ? "" : std::string(" in ") + name_of(low->type);
+		if (!problem.empty()) throw Error("its kernel " + std::string(sample.kernel) + type + " does not compute what the CPU computes: " + problem);
 	}
 }
 

@@ -23,6 +23,7 @@ struct Stored {
 	std::vector<uint16_t> halves;
 	Stored(Context& t, int64_t count, DType type, float scale = 1) : type(type), values(t.normal(count, scale)) {
 		if (type == DType::f32) return;
+		halves.reserve(count);  // so that what lies past the end is past the memory
 		for (float& value : values) {
 			uint32_t bits;
 			std::memcpy(&bits, &value, 4);

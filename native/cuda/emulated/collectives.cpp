@@ -156,16 +156,16 @@ void run_mma(void** arguments, uint32_t mask) {
 
 // Hardware may write the destination at any moment from the issue to the wait. So it is overwritten with NaN at the issue, the
 // earliest moment, and gets its data at the issuing thread's wait, the latest.
-void issue_copy(void* to, const void* from, int bytes, bool valid, const char* what) {
+void issue_copy(void* to, const void* from, int bytes, int read, const char* what) {
 	Fiber& fiber = *current;
 	check_alignment(to, bytes, what);
 	check_alignment(from, bytes, what);
 	char* target = static_cast<char*>(to);
 	if (!is_shared(target) || !is_shared(target + bytes - 1)) fail(std::string(what) + ": the destination is not in shared memory");
 	note_shared(target, bytes, Access::copy_issued);
-	if (valid) note_global(from, bytes, Access::read);
+	if (read) note_global(from, read, Access::read);
 	std::memset(target, 0xff, bytes);
-	fiber.copies.push_back({target, static_cast<const char*>(from), bytes, valid, fiber.group});
+	fiber.copies.push_back({target, static_cast<const char*>(from), bytes, read, fiber.group});
 	counters.async_copies++;
 }
 
@@ -195,8 +195,12 @@ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b
 	collective(is_f16 ? run_mma<true> : run_mma<false>, 0xffffffffu, &argument, "mma", site);
 }
 
-void copy_async16(void* to, const void* from, bool valid) { issue_copy(to, from, 16, valid, "copy_async16"); }
-void copy_async4(void* to, const void* from, bool valid) { issue_copy(to, from, 4, valid, "copy_async4"); }
+void copy_async16(void* to, const void* from, bool valid) { issue_copy(to, from, 16, valid ? 16 : 0, "copy_async16"); }
+void copy_async16_part(void* to, const void* from, int bytes) {
+	if (bytes < 0 || bytes > 16) fail("copy_async16_part: " + std::to_string(bytes) + " bytes of 16");
+	issue_copy(to, from, 16, bytes, "copy_async16_part");
+}
+void copy_async4(void* to, const void* from, bool valid) { issue_copy(to, from, 4, valid ? 4 : 0, "copy_async4"); }
 void copy_async_commit() { current->group++; }
 void copy_async_wait(int pending) { land_copies(*current, current->group - 1 - pending); }
 
@@ -209,8 +213,8 @@ void land_copies(Fiber& fiber, int group) {
 			continue;
 		}
 		note_shared(copy.to, copy.bytes, Access::copy_landed);
-		if (copy.valid) std::memcpy(copy.to, copy.from, copy.bytes);
-		else std::memset(copy.to, 0, copy.bytes);
+		if (copy.read) std::memcpy(copy.to, copy.from, copy.read);
+		std::memset(copy.to + copy.read, 0, copy.bytes - copy.read);
 	}
 	fiber.copies.resize(kept);
 }

@@ -72,6 +72,7 @@ void sync_warp(unsigned mask, Site site);
 uint32_t shuffle(unsigned mask, uint32_t value, Shuffle kind, int argument, int width, Site site);
 uint32_t ballot(unsigned mask, int predicate, Site site);
 void copy_async16(void* to, const void* from, bool valid = true);
+void copy_async16_part(void* to, const void* from, int bytes);
 void copy_async4(void* to, const void* from, bool valid = true);
 void copy_async_commit();
 void copy_async_wait(int pending);

@@ -70,6 +70,7 @@ namespace dreamdist::gpu {
 
 using emulated::check_alignment;
 using emulated::copy_async16;
+using emulated::copy_async16_part;
 using emulated::copy_async4;
 using emulated::copy_async_commit;
 template <int Pending>

@@ -19,8 +19,7 @@ enum class Wait : uint8_t { running, barrier, collective, exited };
 struct PendingCopy {
 	char* to;
 	const char* from;
-	int bytes;
-	bool valid;
+	int bytes, read;  // of the destination; of them from the source, zeros after
 	int group;
 };
 

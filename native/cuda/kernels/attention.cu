@@ -3,6 +3,7 @@
 // A block has 64 queries of one head in shared memory and walks the keys 32 at a time; a thread keeps 8 rows' running maximum and sum and
 // their part of the result. The next keys are copied while the softmax and the product with the values run, and the next values while
 // the next scores are computed. Causal blocks stop at their last query's key.
+#include "attention_half.h"
 #include "attention_tile.h"
 #include "table.h"
 
@@ -114,7 +115,9 @@ void attention(const KernelArgs& args, Context& context) {
 	const AttentionShape s = attention_shape(args);
 	if ((int64_t)s.B * s.H * s.D * s.Lq * s.Lk == 0) return;
 	if ((int64_t)s.B * s.H > 65535) refuse("attention", "at most 65535 heads in all pictures are allowed");
+	const bool half = is_half_attention("attention", args, {0, 1, 2, 3});
 	if (s.D > kFlashWidth) return wide_attention(args, context);
+	if (half) return attention_half(args, context);
 	const Pointers p = {args.ptr<const float>(0),
 						args.ptr<const float>(1),
 						args.ptr<const float>(2),

@@ -2,6 +2,7 @@
 //
 // Three kernels, none of which adds what another block may add, so that results repeat bit for bit. delta: Σ do · o per row. keys: a block
 // has 32 keys and values and walks the queries for dk and dv. queries: a block has 32 queries and walks the keys for dq.
+#include "attention_half.h"
 #include "attention_tile.h"
 #include "table.h"
 
@@ -167,7 +168,9 @@ void attention_grad(const KernelArgs& args, Context& context) {
 	const int64_t heads = (int64_t)s.B * s.H;
 	if (heads * s.D * s.Lq * s.Lk == 0) return;
 	if (heads > 65535) refuse("attention_grad", "at most 65535 heads in all pictures are allowed");
+	const bool half = is_half_attention("attention_grad", args, {0, 1, 2, 3, 5, 6, 7, 8});
 	if (s.D > kFlashWidth) return wide_attention_grad(args, context);
+	if (half) return attention_grad_half(args, context);
 	float* delta = static_cast<float*>(args.scratch);
 	gpu::launch<attention_delta_kernel>(grid_for(heads * s.Lq, kAttentionThreads / 32), kAttentionThreads, 0, context.stream, args.ptr<const float>(3), args.ptr<const float>(5),
 										delta, s);
@@ -196,7 +199,8 @@ void attention_grad(const KernelArgs& args, Context& context) {
 int64_t attention_grad_scratch(const KernelArgs& args, int) {
 	const AttentionShape s = attention_shape(args);
 	if (s.D > kFlashWidth) return wide_attention_scratch(s, true);
-	return (int64_t)s.B * s.H * s.Lq * (int64_t)sizeof(float);
+	// Of which type the operands are is not known here: room for either.
+	return (int64_t)s.B * s.H * s.D * s.Lq * s.Lk == 0 ? 0 : attention_grad_half_scratch(s);
 }
 
 }  // namespace dreamdist::cuda

@@ -3,6 +3,8 @@
 // 128 threads, 8 down and 16 across. A tile of rows is [rows][DP + 4] floats, DP being the head's width rounded up to 32 (zeros beyond
 // the width): the pitch spreads consecutive rows over the banks. A tile of scores is [rows][kKeys + 4].
 #pragma once
+#include <initializer_list>
+
 #include "common.h"
 
 namespace dreamdist::cuda {
@@ -107,6 +109,14 @@ void with_width(int D, F&& f) {
 	if (D <= 96) return f(std::integral_constant<int, 96>{});
 	if (D <= 128) return f(std::integral_constant<int, 128>{});
 	return f(std::integral_constant<int, kFlashWidth>{});
+}
+
+// Whether the operands are of a 16-bit type; then all of those named are of the same.
+inline bool is_half_attention(const char* kernel, const KernelArgs& args, std::initializer_list<int> operands) {
+	const DType type = args.at(0).dtype;
+	for (int i : operands)
+		if (args.at(i) && args.at(i).dtype != type) refuse(kernel, std::string("operand ") + std::to_string(i) + " is " + name_of(args.at(i).dtype) + ", but q is " + name_of(type));
+	return type == DType::f16 || type == DType::bf16;
 }
 
 // Heads wider than kFlashWidth.

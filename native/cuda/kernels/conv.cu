@@ -6,28 +6,14 @@
 // and K walks the pixels. A packed weight is [O][tap][channel], rows padded to 16 bytes, for the first two alike.
 #include <cstring>
 
+#include "conv_geometry.h"
+#include "conv_half.h"
 #include "epilogue.h"
 #include "table.h"
 #include "tile_gemm.h"
 
 namespace dreamdist::cuda {
 namespace {
-
-struct Geometry {
-	int N, H, W, C1, C2, O, kh, kw, strideH, strideW, padTop, padLeft, OH, OW, activation, packed, upsample;
-	Geometry() = default;
-	explicit Geometry(const KernelArgs& args) {
-		int values[17];
-		for (int i = 0; i < 17; i++) values[i] = (int)args.ints[i];
-		std::memcpy(static_cast<void*>(this), values, sizeof values);
-	}
-	__host__ __device__ int channels() const { return C1 + C2; }
-	__host__ __device__ int taps() const { return kh * kw; }
-	__host__ __device__ int scale() const { return upsample == 2 ? 2 : 1; }
-	int64_t inputs() const { return (int64_t)N * H * W; }
-	int64_t outputs() const { return (int64_t)N * OH * OW; }
-};
-static_assert(sizeof(Geometry) == 17 * sizeof(int));
 
 // Strides of a weight in elements: of output channels, taps and input channels.
 struct WeightStrides {
@@ -254,13 +240,11 @@ Problem problem_of(const Geometry& g, int64_t M, int64_t N, int64_t K) {
 	return p;
 }
 
-// Channels of the halves whose gradient is wanted.
-struct Wanted {
-	int first, count;
-};
-Wanted wanted(const Geometry& g, bool first_half, bool second_half) {
-	const int begin = first_half ? 0 : g.C1, end = second_half ? g.channels() : g.C1;
-	return {begin, std::max(end - begin, 0)};
+// Whether a picture is of a 16-bit type; then the other operand must be of the same.
+bool is_half(const char* kernel, const Operand& picture, const Operand& other) {
+	if (picture.dtype != DType::f16 && picture.dtype != DType::bf16) return false;
+	if (other.dtype != picture.dtype) refuse(kernel, std::string("the picture is ") + name_of(picture.dtype) + ", so the other operand must be too (it is " + name_of(other.dtype) + ")");
+	return true;
 }
 
 }  // namespace
@@ -270,6 +254,7 @@ void conv2d(const KernelArgs& args, Context& context) {
 	if (g.outputs() * g.O == 0) return;
 	if (g.activation == kGeglu) refuse("conv2d", "geglu is an activation of matmul only");
 	const Operand weight = args.at(2);
+	if (is_half("conv2d", args.at(0), weight)) return conv2d_half(args, context);
 	with_float_type("conv2d", weight.dtype, [&](auto element) {
 		using B = decltype(element);
 		auto p = problem_of<ForwardProblem<B>>(g, g.outputs(), g.O, (int64_t)g.taps() * g.channels());
@@ -286,7 +271,9 @@ void conv2d(const KernelArgs& args, Context& context) {
 }
 int64_t conv2d_scratch(const KernelArgs& args, int) {
 	const Geometry g(args);
-	return g.outputs() * g.O == 0 ? 0 : parts_bytes(g.outputs(), g.O, (int64_t)g.taps() * g.channels(), 1);
+	if (g.outputs() * g.O == 0) return 0;
+	// Of which type the operands are is not known here: room for either.
+	return std::max(parts_bytes(g.outputs(), g.O, (int64_t)g.taps() * g.channels(), 1), conv2d_half_scratch(args));
 }
 
 void conv2d_input_grad(const KernelArgs& args, Context& context) {
@@ -294,6 +281,7 @@ void conv2d_input_grad(const KernelArgs& args, Context& context) {
 	const Wanted columns = wanted(g, args.ptr(2) != nullptr, args.ptr(3) != nullptr);
 	if (g.inputs() == 0 || columns.count == 0) return;
 	const Operand weight = args.at(1);
+	if (is_half("conv2d_input_grad", args.at(0), weight)) return conv2d_input_grad_half(args, context);
 	const int phases = g.scale() * g.scale();
 	with_float_type("conv2d_input_grad", weight.dtype, [&](auto element) {
 		using B = decltype(element);
@@ -318,13 +306,14 @@ int64_t conv2d_input_grad_scratch(const KernelArgs& args, int) {
 		const int count = wanted(g, half & 1, half & 2).count;
 		if (count > 0) bytes = std::max(bytes, parts_bytes(g.inputs(), count, K, 1));
 	}
-	return bytes;
+	return std::max(bytes, conv2d_input_grad_half_scratch(args));
 }
 
 void conv2d_weight_grad(const KernelArgs& args, Context& context) {
 	const Geometry g(args);
 	const int64_t columns = (int64_t)g.taps() * g.channels();
 	if (g.O == 0 || columns == 0) return;
+	if (is_half("conv2d_weight_grad", args.at(2), args.at(0))) return conv2d_weight_grad_half(args, context);
 	auto p = problem_of<WeightGradProblem>(g, g.O, columns, g.outputs());
 	p.x1 = args.ptr<const float>(0);
 	p.x2 = args.ptr<const float>(1);
@@ -335,13 +324,20 @@ void conv2d_weight_grad(const KernelArgs& args, Context& context) {
 int64_t conv2d_weight_grad_scratch(const KernelArgs& args, int) {
 	const Geometry g(args);
 	const int64_t columns = (int64_t)g.taps() * g.channels();
-	return g.O == 0 || columns == 0 ? 0 : parts_bytes(g.O, columns, g.outputs(), 1);
+	return g.O == 0 || columns == 0 ? 0 : std::max(parts_bytes(g.O, columns, g.outputs(), 1), conv2d_weight_grad_half_scratch(args));
 }
 
-int64_t conv2d_packed_bytes(DType type, std::span<const int64_t> ints) { return ints[0] * padded_row(type, ints[1] * ints[2] * ints[3]) * bytes_of(type); }
+// With a sixth integer, 1, the weight is packed for tensor cores.
+static bool for_tensor_cores(std::span<const int64_t> ints) { return ints.size() > 5 && ints[5] == 1; }
+
+int64_t conv2d_packed_bytes(DType type, std::span<const int64_t> ints) {
+	if (for_tensor_cores(ints)) return conv2d_chunks_bytes(type, ints[0], ints[1], ints[2], ints[3], ints[4] == 2);
+	return ints[0] * padded_row(type, ints[1] * ints[2] * ints[3]) * bytes_of(type);
+}
 
 // OIHW → [O][tap][I].
 void conv2d_pack(const void* source, DType type, std::span<const int64_t> ints, void* packed, ThreadTeam& team) {
+	if (for_tensor_cores(ints)) return conv2d_pack_chunks(source, type, ints[0], ints[1], ints[2], ints[3], ints[4] == 2, packed, team);
 	const int64_t O = ints[0], I = ints[1], taps = ints[2] * ints[3], pitch = padded_row(type, I * taps);
 	auto run = [&](auto element) {
 		using T = decltype(element);

@@ -3,8 +3,8 @@
 // Indices are checked before anything is written: one outside the table is reported to the context's fault record, which the host reads
 // after the run, and nothing else is done. scatter_add has no order for timing to decide: the block of the first position with some index
 // adds all positions with that index, in order.
-#include "common.h"
 #include "table.h"
+#include "typed.h"
 
 namespace dreamdist::cuda {
 namespace {
@@ -35,19 +35,18 @@ __global__ void __launch_bounds__(kThreads) check_indices_kernel(const int32_t* 
 	}
 }
 
-template <class T>
-__global__ void __launch_bounds__(kThreads) gather_kernel(const T* table, const int32_t* index, float* y, int64_t n, int64_t width, const Fault* fault) {
+__global__ void __launch_bounds__(kThreads) gather_kernel(Typed table, const int32_t* index, Typed y, int64_t n, int64_t width, const Fault* fault) {
 	if (fault->claimed) return;
 	for (int64_t i = blockIdx.x; i < n; i += gridDim.x)
-		for (int64_t c = threadIdx.x; c < width; c += kThreads) y[i * width + c] = gpu::to_float(table[index[i] * width + c]);
+		for (int64_t c = threadIdx.x; c < width; c += kThreads) y.store(i * width + c, table.load(index[i] * width + c));
 }
 
-__global__ void __launch_bounds__(kThreads) zero_kernel(float* y, int64_t count, const Fault* fault) {
+__global__ void __launch_bounds__(kThreads) zero_kernel(Typed y, int64_t count, const Fault* fault) {
 	if (fault->claimed) return;
-	for (int64_t i = (int64_t)blockIdx.x * kThreads + threadIdx.x; i < count; i += (int64_t)gridDim.x * kThreads) y[i] = 0;
+	for (int64_t i = (int64_t)blockIdx.x * kThreads + threadIdx.x; i < count; i += (int64_t)gridDim.x * kThreads) y.store(i, 0);
 }
 
-__global__ void __launch_bounds__(kThreads) scatter_add_kernel(const int32_t* index, const float* source, float* y, int64_t n, int64_t width, const Fault* fault) {
+__global__ void __launch_bounds__(kThreads) scatter_add_kernel(const int32_t* index, Typed source, Typed y, int64_t n, int64_t width, const Fault* fault) {
 	if (fault->claimed) return;
 	for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
 		const int64_t row = index[i];
@@ -57,8 +56,8 @@ __global__ void __launch_bounds__(kThreads) scatter_add_kernel(const int32_t* in
 		for (int64_t c = threadIdx.x; c < width; c += kThreads) {
 			float total = 0;
 			for (int64_t j = i; j < n; j++)
-				if (index[j] == row) total += source[j * width + c];
-			y[row * width + c] = total;
+				if (index[j] == row) total += source.load(j * width + c);
+			y.store(row * width + c, total);
 		}
 	}
 }
@@ -74,19 +73,16 @@ void gather(const KernelArgs& args, Context& context) {
 	if (n <= 0) return;
 	const auto* index = args.ptr<const int32_t>(1);
 	check_indices(index, n, rows, kGather, args, context);
-	with_float_type("gather", args.at(0).dtype, [&](auto element) {
-		using T = decltype(element);
-		gpu::launch<gather_kernel<T>>(grid_for(n, 1), kThreads, 0, context.stream, args.ptr<const T>(0), index, args.ptr(2), n, width, context.fault);
-	});
+	gpu::launch<gather_kernel>(grid_for(n, 1), kThreads, 0, context.stream, Typed(args.at(0)), index, Typed(args.at(2)), n, width, context.fault);
 }
 
 void scatter_add(const KernelArgs& args, Context& context) {
 	const int64_t n = args.ints[0], rows = args.ints[1], width = args.ints[2];
 	const auto* index = args.ptr<const int32_t>(0);
 	if (n > 0) check_indices(index, n, rows, kScatterAdd, args, context);
-	if (rows > 0 && width > 0) gpu::launch<zero_kernel>(grid_for(rows * width, kThreads), kThreads, 0, context.stream, args.ptr(2), rows * width, context.fault);
+	if (rows > 0 && width > 0) gpu::launch<zero_kernel>(grid_for(rows * width, kThreads), kThreads, 0, context.stream, Typed(args.at(2)), rows * width, context.fault);
 	if (n > 0)
-		gpu::launch<scatter_add_kernel>(grid_for(n, 1), kThreads, 0, context.stream, index, args.ptr<const float>(1), args.ptr(2), n, width, context.fault);
+		gpu::launch<scatter_add_kernel>(grid_for(n, 1), kThreads, 0, context.stream, index, Typed(args.at(1)), Typed(args.at(2)), n, width, context.fault);
 }
 
 }  // namespace dreamdist::cuda

@@ -1,4 +1,4 @@
-// group_norm (+ SiLU) and its gradient over NHWC pictures, one input or two side by side.
+// group_norm (+ SiLU) and its gradient over NHWC pictures of any float type, one input or two side by side; arithmetic and statistics f32.
 //
 // Forward, three kernels. A block takes a chunk of a picture's rows and leaves, per channel, the sum and the sum of squares of x minus the
 // chunk's first element of that channel; a warp per picture and group joins them in float64 around the group's own mean, and keeps that
@@ -7,8 +7,8 @@
 // Gradient: with z = x̂·γ + β and dz = dy·act′(z), a block leaves per chunk and channel Σ dz and Σ dz·x̂; joined, they are dβ and dγ, and
 // with γ the two sums that a group's input gradient needs.
 #include "activation.h"
-#include "common.h"
 #include "table.h"
+#include "typed.h"
 
 namespace dreamdist::cuda {
 namespace {
@@ -26,48 +26,95 @@ struct Shape {
 };
 
 struct Inputs {
-	const float *x1, *x2;
-	__device__ __forceinline__ const float* at(const Shape& s, int64_t pixel, int c) const {
-		return c < s.C1 ? x1 + pixel * s.C1 + c : x2 + pixel * s.C2 + (c - s.C1);
+	Typed x1, x2;
+	__device__ __forceinline__ float at(const Shape& s, int64_t pixel, int c) const { return c < s.C1 ? x1.load(pixel * s.C1 + c) : x2.load(pixel * s.C2 + (c - s.C1)); }
+	// Channels [c, c + Width) of a pixel; they never straddle the two inputs.
+	template <int Width>
+	__device__ __forceinline__ void read(const Shape& s, int64_t pixel, int c, float (&v)[Width]) const {
+		const Typed x = choose(c < s.C1, x1, x2);
+		const int64_t at = c < s.C1 ? pixel * s.C1 + c : pixel * s.C2 + (c - s.C1);
+		if constexpr (Width == 8) load8(x, at, v);
+		else v[0] = x.load(at);
 	}
+	bool vectors(const Shape& s) const { return s.C1 % 8 == 0 && s.C2 % 8 == 0 && aligned16(x1.data) && aligned16(x2.data); }
 };
+template <int Width>
+__device__ __forceinline__ void write_piece(const Typed& y, int64_t at, const float (&v)[Width]) {
+	if constexpr (Width == 8) store8(y, at, v);
+	else y.store(at, v[0]);
+}
 
-// Sums of a chunk's rows per channel: threads share out channels, and where there are few, rows too.
-// `term` gets the pixel, the chunk's first pixel and the channel.
-template <class Term>
-__device__ __forceinline__ void sum_chunk(const Shape& s, float* partial, float2* room, Term term) {
-	const int C = s.channels(), n = blockIdx.y, columns = C < kThreads ? C : kThreads, lines = kThreads / columns, line = threadIdx.x / columns;
+// A block takes a chunk of a picture's rows. Threads share out the channels, Width neighbours each, and where there are few, rows too: what
+// a thread needs to know of its channels it reads once. Calls begin(c), then row(pixel) for its rows; `end` is called by all threads.
+template <int Width, class Begin, class Row, class End>
+__device__ __forceinline__ void walk_chunk(const Shape& s, Begin begin_channels, Row row, End end_channels) {
+	const int pieces = s.channels() / Width, n = blockIdx.y, columns = pieces < kThreads ? pieces : kThreads, lines = kThreads / columns, line = threadIdx.x / columns;
 	for (int chunk = blockIdx.x; chunk < s.chunks; chunk += gridDim.x) {
 		const int64_t begin = (int64_t)chunk * kChunkRows, end = begin + kChunkRows < s.HW ? begin + kChunkRows : s.HW;
-		for (int first = 0; first < C; first += columns) {
-			const int c = first + threadIdx.x % columns;
-			float2 sum = make_float2(0, 0);
-			if (line < lines && c < C)
-				for (int64_t row = begin + line; row < end; row += lines) term(n * s.HW + row, n * s.HW + begin, c, sum);
-			__syncthreads();
-			room[threadIdx.x] = sum;
-			__syncthreads();
-			if (line == 0 && c < C) {
-				for (int other = 1; other < lines; other++) {
-					const float2 more = room[other * columns + threadIdx.x];
-					sum.x += more.x;
-					sum.y += more.y;
-				}
-				float* to = partial + (((int64_t)n * s.chunks + chunk) * C + c) * 2;
-				to[0] = sum.x;
-				to[1] = sum.y;
+		for (int first = 0; first < pieces; first += columns) {
+			const int piece = first + threadIdx.x % columns;
+			const bool there = line < lines && piece < pieces;
+			if (there) {
+				begin_channels(piece * Width, n * s.HW + begin);
+				for (int64_t at = begin + line; at < end; at += lines) row(piece * Width, n * s.HW + at);
 			}
+			end_channels(chunk, piece * Width, line, lines, columns, there);
 		}
 	}
 }
 
+// Two sums per channel, of a chunk's rows, to partial [N][chunks][C][2].
+template <int Width>
+struct ChannelSums {
+	float first[Width], second[Width];
+	__device__ __forceinline__ void clear() {
+		GPU_UNROLL
+		for (int e = 0; e < Width; e++) first[e] = second[e] = 0;
+	}
+	// Called by all threads. `room` is [Width][kThreads].
+	__device__ __forceinline__ void store(const Shape& s, float* partial, float2* room, int chunk, int c, int line, int lines, int columns, bool there) {
+		__syncthreads();
+		GPU_UNROLL
+		for (int e = 0; e < Width; e++) room[e * kThreads + threadIdx.x] = make_float2(first[e], second[e]);
+		__syncthreads();
+		if (!there || line > 0) return;
+		float* to = partial + (((int64_t)blockIdx.y * s.chunks + chunk) * s.channels() + c) * 2;
+		GPU_UNROLL
+		for (int e = 0; e < Width; e++) {
+			float2 sum = room[e * kThreads + threadIdx.x];
+			for (int other = 1; other < lines; other++) {
+				const float2 more = room[e * kThreads + other * columns + threadIdx.x];
+				sum.x += more.x;
+				sum.y += more.y;
+			}
+			to[2 * e] = sum.x;
+			to[2 * e + 1] = sum.y;
+		}
+	}
+};
+
+template <int Width>
 __global__ void __launch_bounds__(kThreads) group_sums_kernel(Inputs x, Shape s, float* partial) {
-	GPU_SHARED(float2, room, kThreads);
-	sum_chunk(s, partial, room, [&](int64_t pixel, int64_t first, int c, float2& sum) {
-		const float d = *x.at(s, pixel, c) - *x.at(s, first, c);
-		sum.x += d;
-		sum.y += d * d;
-	});
+	GPU_SHARED(float2, room, Width * kThreads);
+	ChannelSums<Width> sums;
+	float near[Width], v[Width];
+	sums.clear();
+	walk_chunk<Width>(
+		s,
+		[&](int c, int64_t first) {
+			sums.clear();
+			x.read<Width>(s, first, c, near);
+		},
+		[&](int c, int64_t pixel) {
+			x.read<Width>(s, pixel, c, v);
+			GPU_UNROLL
+			for (int e = 0; e < Width; e++) {
+				const float d = v[e] - near[e];
+				sums.first[e] += d;
+				sums.second[e] += d * d;
+			}
+		},
+		[&](int chunk, int c, int line, int lines, int columns, bool there) { sums.store(s, partial, room, chunk, c, line, lines, columns, there); });
 }
 
 // The sum of a warp's lanes in order; lane 0 gets it. `room` is 32 doubles of the warp's own.
@@ -91,14 +138,14 @@ __global__ void __launch_bounds__(kThreads) group_statistics_kernel(Inputs x, Sh
 	if (unit >= (int64_t)s.N * s.groups) return;
 	const int64_t n = unit / s.groups;
 	const int c0 = int(unit % s.groups) * width;
-	const double near = *x.at(s, n * s.HW, c0), count = (double)s.HW * width;
+	const double near = x.at(s, n * s.HW, c0), count = (double)s.HW * width;
 	// Of one chunk and channel: rows, its mean minus `near`, and its sum of squares around its own mean.
 	auto part = [&](int i, double& rows, double& mean, double& squares) {
 		const int c = c0 + i % width;
 		const int64_t chunk = i / width, begin = chunk * kChunkRows;
 		const float* sums = partial + ((n * s.chunks + chunk) * C + c) * 2;
 		rows = (double)(s.HW - begin < kChunkRows ? s.HW - begin : kChunkRows);
-		mean = *x.at(s, n * s.HW + begin, c) - near + sums[0] / rows;
+		mean = x.at(s, n * s.HW + begin, c) - near + sums[0] / rows;
 		squares = sums[1] - sums[0] * (sums[0] / rows);
 	};
 	double rows, mean, squares, total = 0;
@@ -126,37 +173,85 @@ __global__ void __launch_bounds__(kThreads) group_statistics_kernel(Inputs x, Sh
 	stats[2 * unit + 1] = inverse;
 }
 
-__global__ void __launch_bounds__(kThreads) group_apply_kernel(Inputs x, Shape s, const float* moments, const float* gamma, const float* beta, float* y) {
-	const int C = s.channels(), width = s.width();
-	const int64_t count = s.N * s.HW * C;
-	for (int64_t i = (int64_t)blockIdx.x * kThreads + threadIdx.x; i < count; i += (int64_t)gridDim.x * kThreads) {
-		const int c = int(i % C), group = c / width;
-		const int64_t pixel = i / C, n = pixel / s.HW, unit = n * s.groups + group;
-		const float near = *x.at(s, n * s.HW, group * width), normal = ((*x.at(s, pixel, c) - near) - moments[2 * unit]) * moments[2 * unit + 1];
-		const float z = normal * (gamma ? gamma[c] : 1.0f) + (beta ? beta[c] : 0.0f);
-		y[i] = s.act ? silu(z) : z;
-	}
+template <int Width>
+__global__ void __launch_bounds__(kThreads) group_apply_kernel(Inputs x, Shape s, const float* moments, const float* gamma, const float* beta, Typed y) {
+	float v[Width], near[Width], center[Width], scale[Width], shift[Width];
+	walk_chunk<Width>(
+		s,
+		[&](int c, int64_t) {
+			GPU_UNROLL
+			for (int e = 0; e < Width; e++) {
+				const int group = (c + e) / s.width();
+				const int64_t unit = (int64_t)blockIdx.y * s.groups + group;
+				near[e] = x.at(s, blockIdx.y * s.HW, group * s.width());
+				center[e] = moments[2 * unit];
+				scale[e] = moments[2 * unit + 1] * (gamma ? gamma[c + e] : 1.0f);
+				shift[e] = beta ? beta[c + e] : 0.0f;
+			}
+		},
+		[&](int c, int64_t pixel) {
+			x.read<Width>(s, pixel, c, v);
+			GPU_UNROLL
+			for (int e = 0; e < Width; e++) {
+				const float z = ((v[e] - near[e]) - center[e]) * scale[e] + shift[e];
+				v[e] = s.act ? silu(z) : z;
+			}
+			write_piece<Width>(y, pixel * s.channels() + c, v);
+		},
+		[](int, int, int, int, int, bool) {});
 }
 
+// What the gradient needs of a thread's channels.
+template <int Width>
 struct Gradient {
-	const float *gamma, *beta, *stats, *dy;
-	// dz and x̂ of one element.
-	__device__ __forceinline__ float2 at(const Shape& s, const Inputs& x, int64_t pixel, int c) const {
-		const int64_t unit = pixel / s.HW * s.groups + c / s.width();
-		const float normal = (*x.at(s, pixel, c) - stats[2 * unit]) * stats[2 * unit + 1];
-		float dz = dy[pixel * s.channels() + c];
-		if (s.act) dz *= silu_slope(normal * (gamma ? gamma[c] : 1.0f) + (beta ? beta[c] : 0.0f));
-		return make_float2(dz, normal);
+	const float *gamma, *beta, *stats;
+	Typed dy;
+	float mean[Width], inverse[Width], scale[Width], shift[Width];
+	__device__ __forceinline__ void begin(const Shape& s, int c) {
+		GPU_UNROLL
+		for (int e = 0; e < Width; e++) {
+			const int64_t unit = (int64_t)blockIdx.y * s.groups + (c + e) / s.width();
+			mean[e] = stats[2 * unit];
+			inverse[e] = stats[2 * unit + 1];
+			scale[e] = gamma ? gamma[c + e] : 1.0f;
+			shift[e] = beta ? beta[c + e] : 0.0f;
+		}
+	}
+	// x becomes x̂; dz is the gradient before the activation.
+	__device__ __forceinline__ void at(const Shape& s, const Inputs& x, int64_t pixel, int c, float (&normal)[Width], float (&dz)[Width]) const {
+		x.read<Width>(s, pixel, c, normal);
+		const int64_t at = pixel * s.channels() + c;
+		if constexpr (Width == 8) load8(dy, at, dz);
+		else dz[0] = dy.load(at);
+		GPU_UNROLL
+		for (int e = 0; e < Width; e++) {
+			normal[e] = (normal[e] - mean[e]) * inverse[e];
+			if (s.act) dz[e] *= silu_slope(normal[e] * scale[e] + shift[e]);
+		}
 	}
 };
 
-__global__ void __launch_bounds__(kThreads) group_gradient_sums_kernel(Inputs x, Shape s, Gradient g, float* partial) {
-	GPU_SHARED(float2, room, kThreads);
-	sum_chunk(s, partial, room, [&](int64_t pixel, int64_t, int c, float2& sum) {
-		const float2 e = g.at(s, x, pixel, c);
-		sum.x += e.x;
-		sum.y += e.x * e.y;
-	});
+template <int Width>
+__global__ void __launch_bounds__(kThreads) group_gradient_sums_kernel(Inputs x, Shape s, Gradient<Width> g, float* partial) {
+	GPU_SHARED(float2, room, Width * kThreads);
+	ChannelSums<Width> sums;
+	float normal[Width], dz[Width];
+	sums.clear();
+	walk_chunk<Width>(
+		s,
+		[&](int c, int64_t) {
+			sums.clear();
+			g.begin(s, c);
+		},
+		[&](int c, int64_t pixel) {
+			g.at(s, x, pixel, c, normal, dz);
+			GPU_UNROLL
+			for (int e = 0; e < Width; e++) {
+				sums.first[e] += dz[e];
+				sums.second[e] += dz[e] * normal[e];
+			}
+		},
+		[&](int chunk, int c, int line, int lines, int columns, bool there) { sums.store(s, partial, room, chunk, c, line, lines, columns, there); });
 }
 
 // A thread per channel of a picture: channel sums of all chunks, to channel [N][C][2].
@@ -210,19 +305,30 @@ __global__ void __launch_bounds__(kThreads) group_means_kernel(Shape s, const fl
 	}
 }
 
-__global__ void __launch_bounds__(kThreads) group_input_grad_kernel(Inputs x, Shape s, Gradient g, const float* group, float* dx1, float* dx2) {
-	const int C = s.channels(), width = s.width();
-	const int64_t count = s.N * s.HW * C;
-	for (int64_t i = (int64_t)blockIdx.x * kThreads + threadIdx.x; i < count; i += (int64_t)gridDim.x * kThreads) {
-		const int c = int(i % C);
-		float* to = c < s.C1 ? dx1 : dx2;
-		if (!to) continue;
-		const int64_t pixel = i / C, unit = pixel / s.HW * s.groups + c / width;
-		const float2 e = g.at(s, x, pixel, c);
-		const float value = g.stats[2 * unit + 1] * (e.x * (g.gamma ? g.gamma[c] : 1.0f) - group[2 * unit] - e.y * group[2 * unit + 1]);
-		if (c < s.C1) to[pixel * s.C1 + c] = value;
-		else to[pixel * s.C2 + (c - s.C1)] = value;
-	}
+template <int Width>
+__global__ void __launch_bounds__(kThreads) group_input_grad_kernel(Inputs x, Shape s, Gradient<Width> g, const float* group, Typed dx1, Typed dx2) {
+	float normal[Width], dz[Width], first[Width], second[Width];
+	walk_chunk<Width>(
+		s,
+		[&](int c, int64_t) {
+			g.begin(s, c);
+			GPU_UNROLL
+			for (int e = 0; e < Width; e++) {
+				const int64_t unit = (int64_t)blockIdx.y * s.groups + (c + e) / s.width();
+				first[e] = group[2 * unit];
+				second[e] = group[2 * unit + 1];
+			}
+		},
+		[&](int c, int64_t pixel) {
+			const bool left = c < s.C1;
+			const Typed to = choose(left, dx1, dx2);
+			if (!to) return;
+			g.at(s, x, pixel, c, normal, dz);
+			GPU_UNROLL
+			for (int e = 0; e < Width; e++) dz[e] = g.inverse[e] * (dz[e] * g.scale[e] - first[e] - normal[e] * second[e]);
+			write_piece<Width>(to, left ? pixel * s.C1 + c : pixel * s.C2 + (c - s.C1), dz);
+		},
+		[](int, int, int, int, int, bool) {});
 }
 
 Shape shape_of(const KernelArgs& args) {
@@ -242,13 +348,18 @@ void group_norm(const KernelArgs& args, Context& context) {
 	const Shape s = shape_of(args);
 	if (empty(s)) return;
 	if (s.N > 65535) refuse("group_norm", "at most 65535 pictures are allowed");
-	const Inputs x = {args.ptr<const float>(0), args.ptr<const float>(1)};
+	const Inputs x = {args.at(0), args.at(1)};
+	const Typed y = args.at(4);
 	float* partial = static_cast<float*>(args.scratch);
 	float* moments = partial + partial_floats(s);
-	gpu::launch<group_sums_kernel>(chunk_grid(s), kThreads, 0, context.stream, x, s, partial);
-	gpu::launch<group_statistics_kernel>(warps_grid(s), kThreads, 0, context.stream, x, s, static_cast<const float*>(partial), moments, args.ptr(5));
-	gpu::launch<group_apply_kernel>(grid_for(s.N * s.HW * s.channels(), kThreads), kThreads, 0, context.stream, x, s, static_cast<const float*>(moments), args.ptr<const float>(2),
-									args.ptr<const float>(3), args.ptr(4));
+	auto launch = [&](auto piece) {
+		constexpr int Width = decltype(piece)::value;
+		gpu::launch<group_sums_kernel<Width>>(chunk_grid(s), kThreads, 0, context.stream, x, s, partial);
+		gpu::launch<group_statistics_kernel>(warps_grid(s), kThreads, 0, context.stream, x, s, static_cast<const float*>(partial), moments, args.ptr(5));
+		gpu::launch<group_apply_kernel<Width>>(chunk_grid(s), kThreads, 0, context.stream, x, s, static_cast<const float*>(moments), args.ptr<const float>(2), args.ptr<const float>(3), y);
+	};
+	if (x.vectors(s) && aligned16(y.data)) launch(std::integral_constant<int, 8>{});
+	else launch(std::integral_constant<int, 1>{});
 }
 int64_t group_norm_scratch(const KernelArgs& args, int) {
 	const Shape s = shape_of(args);
@@ -259,17 +370,27 @@ void group_norm_grad(const KernelArgs& args, Context& context) {
 	const Shape s = shape_of(args);
 	if (empty(s)) return;
 	if (s.N > 65535) refuse("group_norm_grad", "at most 65535 pictures are allowed");
-	const Inputs x = {args.ptr<const float>(0), args.ptr<const float>(1)};
-	const Gradient g = {args.ptr<const float>(2), args.ptr<const float>(3), args.ptr<const float>(4), args.ptr<const float>(5)};
+	const Inputs x = {args.at(0), args.at(1)};
+	const Typed dy = args.at(5), dx1 = args.at(6), dx2 = args.at(7);
+	const float* gamma = args.ptr<const float>(2);
 	float *partial = static_cast<float*>(args.scratch), *channel = partial + partial_floats(s), *group = channel + (int64_t)s.N * s.channels() * 2;
-	gpu::launch<group_gradient_sums_kernel>(chunk_grid(s), kThreads, 0, context.stream, x, s, g, partial);
-	gpu::launch<group_channel_kernel>((unsigned)div_up((int64_t)s.N * s.channels(), kThreads), kThreads, 0, context.stream, s, static_cast<const float*>(partial), channel);
-	if (args.ptr(8) || args.ptr(9))
-		gpu::launch<group_weight_grad_kernel>((unsigned)div_up(s.channels(), kThreads), kThreads, 0, context.stream, s, static_cast<const float*>(channel), args.ptr(8), args.ptr(9));
-	if (!args.ptr(6) && !args.ptr(7)) return;
-	gpu::launch<group_means_kernel>(warps_grid(s), kThreads, 0, context.stream, s, static_cast<const float*>(channel), g.gamma, group);
-	gpu::launch<group_input_grad_kernel>(grid_for(s.N * s.HW * s.channels(), kThreads), kThreads, 0, context.stream, x, s, g, static_cast<const float*>(group), args.ptr(6),
-										 args.ptr(7));
+	auto launch = [&](auto piece) {
+		constexpr int Width = decltype(piece)::value;
+		Gradient<Width> g = {};
+		g.gamma = gamma;
+		g.beta = args.ptr<const float>(3);
+		g.stats = args.ptr<const float>(4);
+		g.dy = dy;
+		gpu::launch<group_gradient_sums_kernel<Width>>(chunk_grid(s), kThreads, 0, context.stream, x, s, g, partial);
+		gpu::launch<group_channel_kernel>((unsigned)div_up((int64_t)s.N * s.channels(), kThreads), kThreads, 0, context.stream, s, static_cast<const float*>(partial), channel);
+		if (args.ptr(8) || args.ptr(9))
+			gpu::launch<group_weight_grad_kernel>((unsigned)div_up(s.channels(), kThreads), kThreads, 0, context.stream, s, static_cast<const float*>(channel), args.ptr(8), args.ptr(9));
+		if (!dx1 && !dx2) return;
+		gpu::launch<group_means_kernel>(warps_grid(s), kThreads, 0, context.stream, s, static_cast<const float*>(channel), gamma, group);
+		gpu::launch<group_input_grad_kernel<Width>>(chunk_grid(s), kThreads, 0, context.stream, x, s, g, static_cast<const float*>(group), dx1, dx2);
+	};
+	if (x.vectors(s) && aligned16(dy.data) && aligned16(dx1.data) && aligned16(dx2.data)) launch(std::integral_constant<int, 8>{});
+	else launch(std::integral_constant<int, 1>{});
 }
 int64_t group_norm_grad_scratch(const KernelArgs& args, int) {
 	const Shape s = shape_of(args);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "epilogue.h"
+#include "matmul_half.h"
 #include "table.h"
 #include "tile_gemm.h"
 
@@ -54,6 +55,11 @@ void matmul(const KernelArgs& args, Context& context) {
 	if (batch <= 0 || M <= 0 || N <= 0) return;
 	if (activation == kGeglu && N % 2) refuse("matmul", "geglu needs an even number of columns");
 	const Operand weight = args.at(1);
+	const DType left = args.at(0).dtype;
+	if (left == DType::f16 || left == DType::bf16) {
+		if (weight.dtype != left) refuse("matmul", std::string("a is ") + name_of(left) + ", so b must be too (it is " + name_of(weight.dtype) + ")");
+		return matmul_half(args, context);
+	}
 	const float* a = args.ptr<const float>(0);
 	with_float_type("matmul", weight.dtype, [&](auto element) {
 		using B = decltype(element);
@@ -81,7 +87,8 @@ void matmul(const KernelArgs& args, Context& context) {
 
 int64_t matmul_scratch(const KernelArgs& args, int) {
 	const auto& i = args.ints;
-	return i[0] > 0 && i[1] > 0 && i[2] > 0 ? parts_bytes(i[1], i[2], i[3], i[0]) : 0;
+	// Of which type the operands are is not known here: room for either.
+	return i[0] > 0 && i[1] > 0 && i[2] > 0 ? std::max(parts_bytes(i[1], i[2], i[3], i[0]), matmul_half_scratch(args)) : 0;
 }
 
 int64_t matmul_packed_bytes(DType type, std::span<const int64_t> ints) { return ints[0] * padded_row(type, ints[1]) * bytes_of(type); }

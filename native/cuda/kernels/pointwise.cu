@@ -3,9 +3,12 @@
 // The chain comes with the launch and is interpreted: an instruction is decoded once per thread for kEach elements, so that up to a
 // dozen instructions hide behind the memory traffic. Registers lie in shared memory ([register][thread], conflict-free): an array
 // indexed at run time would go to local memory. A thread has read all inputs of an element before it writes its outputs (in place).
+// Where the innermost dimension is a multiple of kEach and dense in all operands (or the same for all of it), a thread's elements are
+// neighbours: one offset for all of them, and accesses of 8 or 16 bytes.
 #include "activation.h"
 #include "strided.h"
 #include "table.h"
+#include "typed.h"
 
 namespace dreamdist::cuda {
 namespace {
@@ -24,6 +27,7 @@ struct Instruction {
 struct Chain {  // the launch's argument: at most 4 KB
 	int64_t count;
 	int rank, inputs, outputs, instructions;
+	int neighbours;  // whether a thread's elements are
 	uint32_t shape[kPointwiseRank];
 	int32_t strides[kMaxOperands][kPointwiseRank];
 	void* data[kMaxOperands];
@@ -75,6 +79,37 @@ __device__ __forceinline__ float evaluate(int op, float old, float a, float b) {
 	}
 }
 
+// Four neighbouring elements, aligned.
+__device__ __forceinline__ float4 load4(const void* data, int type, int64_t at) {
+	if (type == (int)DType::f32) return gpu::load_float4(static_cast<const float*>(data) + at);
+	if (type == (int)DType::i32) {
+		const uint4 raw = gpu::load128(static_cast<const int32_t*>(data) + at);
+		return make_float4((float)(int32_t)raw.x, (float)(int32_t)raw.y, (float)(int32_t)raw.z, (float)(int32_t)raw.w);
+	}
+	const uint16_t* from = static_cast<const uint16_t*>(data) + at;
+	gpu::check_alignment(from, 8, "load4");
+	const float2 raw = *reinterpret_cast<const float2*>(from);
+	const bool is_f16 = type == (int)DType::f16;
+	const float2 low = is_f16 ? unpack2<gpu::f16>(gpu::bits_of_float(raw.x)) : unpack2<gpu::bf16>(gpu::bits_of_float(raw.x));
+	const float2 high = is_f16 ? unpack2<gpu::f16>(gpu::bits_of_float(raw.y)) : unpack2<gpu::bf16>(gpu::bits_of_float(raw.y));
+	return make_float4(low.x, low.y, high.x, high.y);
+}
+__device__ __forceinline__ void store4(void* data, int type, int64_t at, float4 v) {
+	if (type == (int)DType::f32) {
+		float* to = static_cast<float*>(data) + at;
+		gpu::check_alignment(to, 16, "store4");
+		*reinterpret_cast<float4*>(to) = v;
+	} else if (type == (int)DType::i32) {
+		gpu::store128(static_cast<int32_t*>(data) + at, make_uint4((unsigned)(int32_t)v.x, (unsigned)(int32_t)v.y, (unsigned)(int32_t)v.z, (unsigned)(int32_t)v.w));
+	} else {
+		uint16_t* to = static_cast<uint16_t*>(data) + at;
+		gpu::check_alignment(to, 8, "store4");
+		const bool is_f16 = type == (int)DType::f16;
+		const uint32_t low = is_f16 ? gpu::pack2<gpu::f16>(v.x, v.y) : gpu::pack2<gpu::bf16>(v.x, v.y), high = is_f16 ? gpu::pack2<gpu::f16>(v.z, v.w) : gpu::pack2<gpu::bf16>(v.z, v.w);
+		*reinterpret_cast<float2*>(to) = make_float2(gpu::float_of_bits(low), gpu::float_of_bits(high));
+	}
+}
+
 __global__ void __launch_bounds__(kThreads) pointwise_kernel(Chain chain) {
 	GPU_DYNAMIC_SHARED(shared);
 	float4* registers = reinterpret_cast<float4*>(shared) + threadIdx.x;
@@ -82,7 +117,8 @@ __global__ void __launch_bounds__(kThreads) pointwise_kernel(Chain chain) {
 	for (int64_t first = (int64_t)blockIdx.x * kThreads * kEach; first < chain.count; first += (int64_t)gridDim.x * kThreads * kEach) {
 		uint32_t linear[kEach];
 		GPU_UNROLL
-		for (int e = 0; e < kEach; e++) linear[e] = uint32_t(first) + e * kThreads + threadIdx.x;
+		for (int e = 0; e < kEach; e++) linear[e] = uint32_t(first) + (chain.neighbours ? threadIdx.x * kEach + e : e * kThreads + threadIdx.x);
+		const bool there = linear[0] < chain.count;  // neighbours are there together
 		auto offset = [&](int operand, uint32_t index) {
 			int64_t at = 0;
 			GPU_NO_UNROLL
@@ -95,6 +131,17 @@ __global__ void __launch_bounds__(kThreads) pointwise_kernel(Chain chain) {
 		};
 		GPU_NO_UNROLL
 		for (int i = 0; i < chain.inputs; i++) {
+			if (chain.neighbours) {
+				const int64_t at = there ? offset(i, linear[0]) : 0;
+				float4 v = make_float4(0, 0, 0, 0);
+				if (there && chain.strides[i][chain.rank - 1] != 0) v = load4(chain.data[i], chain.type[i], at);
+				else if (there) {
+					const float value = load_as_float(chain.data[i], chain.type[i], at);
+					v = make_float4(value, value, value, value);
+				}
+				registers[i * kThreads] = v;
+				continue;
+			}
 			GPU_UNROLL
 			for (int e = 0; e < kEach; e++)
 				cell(i)[e] = linear[e] < chain.count ? load_as_float(chain.data[i], chain.type[i], offset(i, linear[e])) : 0.0f;
@@ -119,6 +166,10 @@ __global__ void __launch_bounds__(kThreads) pointwise_kernel(Chain chain) {
 		GPU_NO_UNROLL
 		for (int j = 0; j < chain.outputs; j++) {
 			const int operand = chain.inputs + j;
+			if (chain.neighbours) {
+				if (there) store4(chain.data[operand], chain.type[operand], offset(operand, linear[0]), registers[chain.out_register[j] * kThreads]);
+				continue;
+			}
 			GPU_UNROLL
 			for (int e = 0; e < kEach; e++)
 				if (linear[e] < chain.count) store_from_float(chain.data[operand], chain.type[operand], offset(operand, linear[e]), cell(chain.out_register[j])[e]);
@@ -184,6 +235,14 @@ void pointwise(const KernelArgs& args, Context& context) {
 			check(std::abs(strides[i][d]) < (int64_t(1) << 31), "a stride is too large");
 			chain.strides[i][d] = (int32_t)strides[i][d];
 		}
+	}
+	// A dense operand's other strides and its first element must be multiples too; outputs are dense.
+	const int inner = chain.rank - 1;
+	chain.neighbours = chain.rank > 0 && shape[inner] % kEach == 0;
+	for (int i = 0; i < operands && chain.neighbours; i++) {
+		const bool repeated = strides[i][inner] == 0 && i < inputs;
+		chain.neighbours = repeated || (strides[i][inner] == 1 && reinterpret_cast<uintptr_t>(chain.data[i]) % (kEach * bytes_of(args.operands[i].dtype)) == 0);
+		for (int d = 0; d < inner && !repeated; d++) chain.neighbours = chain.neighbours && strides[i][d] % kEach == 0;
 	}
 	gpu::launch<pointwise_kernel>(grid_for(chain.count, kThreads * kEach), kThreads, size_t(std::max(registers, 1)) * kThreads * 16, context.stream, chain);
 }

@@ -1,6 +1,6 @@
-// pool2d and its gradient, a thread per element. The gradient gathers: a pixel asks every window over it for its share.
-#include "common.h"
+// pool2d and its gradient, of any float type, a thread per element. The gradient gathers: a pixel asks every window over it for its share.
 #include "table.h"
+#include "typed.h"
 
 namespace dreamdist::cuda {
 namespace {
@@ -28,46 +28,46 @@ struct Window {
 	}
 };
 
-__global__ void __launch_bounds__(kThreads) pool_kernel(const float* x, float* y, PoolShape s, int64_t count) {
+__global__ void __launch_bounds__(kThreads) pool_kernel(Typed x, Typed y, PoolShape s, int64_t count) {
 	for (int64_t i = (int64_t)blockIdx.x * kThreads + threadIdx.x; i < count; i += (int64_t)gridDim.x * kThreads) {
 		const int c = int(i % s.C), ow = int(i / s.C % s.OW), oh = int(i / s.C / s.OW % s.OH);
 		const Window w(s, oh, ow);
-		const float* picture = x + i / s.C / s.OW / s.OH * s.H * s.W * s.C + c;
+		const int64_t picture = i / s.C / s.OW / s.OH * s.H * s.W * s.C + c;
 		float best = -INFINITY;
 		CarefulSum sum;
 		for (int h = w.top; h < w.bottom; h++)
 			for (int v = w.left; v < w.right; v++) {
-				const float value = picture[((int64_t)h * s.W + v) * s.C];
+				const float value = x.load(picture + ((int64_t)h * s.W + v) * s.C);
 				if (value > best || value != value) best = value;
 				sum.add(value);
 			}
-		y[i] = s.mode == kMaximum ? best : w.empty() ? 0.0f : sum.total * w.mean_weight(s);
+		y.store(i, s.mode == kMaximum ? best : w.empty() ? 0.0f : sum.total * w.mean_weight(s));
 	}
 }
 
-__global__ void __launch_bounds__(kThreads, 1) pool_grad_kernel(const float* x, const float* dy, float* dx, PoolShape s, int64_t count) {
+__global__ void __launch_bounds__(kThreads, 1) pool_grad_kernel(Typed x, Typed dy, Typed dx, PoolShape s, int64_t count) {
 	for (int64_t i = (int64_t)blockIdx.x * kThreads + threadIdx.x; i < count; i += (int64_t)gridDim.x * kThreads) {
 		const int c = int(i % s.C), pw = int(i / s.C % s.W), ph = int(i / s.C / s.W % s.H);
 		const int64_t n = i / s.C / s.W / s.H;
-		const float* picture = s.mode == kMaximum ? x + n * s.H * s.W * s.C + c : nullptr;
+		const int64_t picture = n * s.H * s.W * s.C + c;
 		// Output rows whose window holds this row: oh·stride − pad ≤ ph < oh·stride − pad + kh.
 		const int y = ph + s.padTop, z = pw + s.padLeft;
 		const int oh0 = y >= s.kh ? (y - s.kh) / s.strideH + 1 : 0, ow0 = z >= s.kw ? (z - s.kw) / s.strideW + 1 : 0;
 		float total = 0;
 		for (int oh = oh0; oh < s.OH && oh * s.strideH <= y; oh++)
 			for (int ow = ow0; ow < s.OW && ow * s.strideW <= z; ow++) {
-				const float gradient = dy[((n * s.OH + oh) * s.OW + ow) * s.C + c];
+				const float gradient = dy.load(((n * s.OH + oh) * s.OW + ow) * s.C + c);
 				const Window w(s, oh, ow);
 				if (s.mode != kMaximum) {
 					total += gradient * w.mean_weight(s);
 					continue;
 				}
 				// The first maximum in row-major order; NaN is larger than anything.
-				float best = picture[((int64_t)w.top * s.W + w.left) * s.C];
+				float best = x.load(picture + ((int64_t)w.top * s.W + w.left) * s.C);
 				int at_h = w.top, at_w = w.left;
 				for (int h = w.top; h < w.bottom; h++)
 					for (int v = w.left; v < w.right; v++) {
-						const float value = picture[((int64_t)h * s.W + v) * s.C];
+						const float value = x.load(picture + ((int64_t)h * s.W + v) * s.C);
 						if (value > best || (value != value && best == best)) {
 							best = value;
 							at_h = h;
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kThreads, 1) pool_grad_kernel(const float* x, 
 					}
 				if (at_h == ph && at_w == pw) total += gradient;
 			}
-		dx[i] = total;
+		dx.store(i, total);
 	}
 }
 
@@ -93,14 +93,14 @@ PoolShape shape_of(const char* kernel, const KernelArgs& args) {
 void pool2d(const KernelArgs& args, Context& context) {
 	const PoolShape s = shape_of("pool2d", args);
 	const int64_t count = (int64_t)s.N * s.OH * s.OW * s.C;
-	if (count > 0) gpu::launch<pool_kernel>(grid_for(count, kThreads), kThreads, 0, context.stream, args.ptr<const float>(0), args.ptr(1), s, count);
+	if (count > 0) gpu::launch<pool_kernel>(grid_for(count, kThreads), kThreads, 0, context.stream, Typed(args.at(0)), Typed(args.at(1)), s, count);
 }
 
 void pool2d_grad(const KernelArgs& args, Context& context) {
 	const PoolShape s = shape_of("pool2d_grad", args);
 	const int64_t count = (int64_t)s.N * s.H * s.W * s.C;
 	if (count > 0)
-		gpu::launch<pool_grad_kernel>(grid_for(count, kThreads), kThreads, 0, context.stream, args.ptr<const float>(0), args.ptr<const float>(1), args.ptr(2), s, count);
+		gpu::launch<pool_grad_kernel>(grid_for(count, kThreads), kThreads, 0, context.stream, Typed(args.at(0)), Typed(args.at(1)), Typed(args.at(2)), s, count);
 }
 
 }  // namespace dreamdist::cuda

@@ -1,6 +1,6 @@
-// Softmax and log-softmax over the last dimension, and their gradients: a block per row, which is read three times (from cache).
-#include "common.h"
+// Softmax and log-softmax over the last dimension, and their gradients, of any float type: a block per row, which is read three times (from cache).
 #include "table.h"
+#include "typed.h"
 
 namespace dreamdist::cuda {
 namespace {
@@ -17,35 +17,36 @@ __device__ __forceinline__ float block_max(float value, float* room) {
 	return best;
 }
 
-__global__ void __launch_bounds__(kThreads) softmax_kernel(const float* x, float* y, int64_t rows, int64_t width, bool logarithm) {
+__global__ void __launch_bounds__(kThreads) softmax_kernel(Typed x, Typed y, int64_t rows, int64_t width, bool logarithm) {
 	GPU_SHARED(float, room, 32);
 	for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-		const float* from = x + row * width;
-		float* to = y + row * width;
+		const int64_t first = row * width, end = first + width;
 		float best = -INFINITY;
-		for (int64_t i = threadIdx.x; i < width; i += kThreads) best = fmaxf(best, from[i]);
+		for (int64_t i = first + threadIdx.x; i < end; i += kThreads) best = fmaxf(best, x.load(i));
 		best = block_max(best, room);
 		CarefulSum sum;
-		for (int64_t i = threadIdx.x; i < width; i += kThreads) sum.add(expf(from[i] - best));
+		for (int64_t i = first + threadIdx.x; i < end; i += kThreads) sum.add(expf(x.load(i) - best));
 		const float total = block_sum(sum.total, room);
 		if (logarithm) {
 			const float log_total = logf(total);
-			for (int64_t i = threadIdx.x; i < width; i += kThreads) to[i] = from[i] - best - log_total;
+			for (int64_t i = first + threadIdx.x; i < end; i += kThreads) y.store(i, x.load(i) - best - log_total);
 		} else {
-			for (int64_t i = threadIdx.x; i < width; i += kThreads) to[i] = expf(from[i] - best) / total;
+			for (int64_t i = first + threadIdx.x; i < end; i += kThreads) y.store(i, expf(x.load(i) - best) / total);
 		}
 	}
 }
 
-__global__ void __launch_bounds__(kThreads) softmax_grad_kernel(const float* y, const float* dy, float* dx, int64_t rows, int64_t width, bool logarithm) {
+__global__ void __launch_bounds__(kThreads) softmax_grad_kernel(Typed y, Typed dy, Typed dx, int64_t rows, int64_t width, bool logarithm) {
 	GPU_SHARED(float, room, 32);
 	for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-		const float *out = y + row * width, *gradient = dy + row * width;
-		float* to = dx + row * width;
+		const int64_t first = row * width, end = first + width;
 		CarefulSum sum;
-		for (int64_t i = threadIdx.x; i < width; i += kThreads) sum.add(logarithm ? gradient[i] : gradient[i] * out[i]);
+		for (int64_t i = first + threadIdx.x; i < end; i += kThreads) sum.add(logarithm ? dy.load(i) : dy.load(i) * y.load(i));
 		const float total = block_sum(sum.total, room);
-		for (int64_t i = threadIdx.x; i < width; i += kThreads) to[i] = logarithm ? gradient[i] - expf(out[i]) * total : out[i] * (gradient[i] - total);
+		for (int64_t i = first + threadIdx.x; i < end; i += kThreads) {
+			const float out = y.load(i), gradient = dy.load(i);
+			dx.store(i, logarithm ? gradient - expf(out) * total : out * (gradient - total));
+		}
 	}
 }
 
@@ -54,13 +55,13 @@ __global__ void __launch_bounds__(kThreads) softmax_grad_kernel(const float* y, 
 void softmax(const KernelArgs& args, Context& context) {
 	const int64_t rows = args.ints[0], width = args.ints[1];
 	if (rows <= 0 || width <= 0) return;
-	gpu::launch<softmax_kernel>(grid_for(rows, 1), kThreads, 0, context.stream, args.ptr<const float>(0), args.ptr(1), rows, width, args.ints[2] != 0);
+	gpu::launch<softmax_kernel>(grid_for(rows, 1), kThreads, 0, context.stream, Typed(args.at(0)), Typed(args.at(1)), rows, width, args.ints[2] != 0);
 }
 
 void softmax_grad(const KernelArgs& args, Context& context) {
 	const int64_t rows = args.ints[0], width = args.ints[1];
 	if (rows <= 0 || width <= 0 || !args.ptr(2)) return;
-	gpu::launch<softmax_grad_kernel>(grid_for(rows, 1), kThreads, 0, context.stream, args.ptr<const float>(0), args.ptr<const float>(1), args.ptr(2), rows, width,
+	gpu::launch<softmax_grad_kernel>(grid_for(rows, 1), kThreads, 0, context.stream, Typed(args.at(0)), Typed(args.at(1)), Typed(args.at(2)), rows, width,
 									 args.ints[2] != 0);
 }
 

@@ -51,6 +51,15 @@ const Mutant kMutants[] = {
 	{115, "attention", "no barrier before the values are replaced"},
 	{121, "attention_grad", "no barrier after the weights are written"},
 	{122, "attention_grad", "no barrier before the keys are replaced"},
+	{132, "matmul", "16 bits: no barrier before a stage is used"},
+	{135, "matmul", "16 bits: a row past the end is read"},
+	{141, "conv2d", "16 bits: the picture's bottom edge off by one"},
+	{142, "conv2d_input_grad", "16 bits: positions of the smaller classes that are not there"},
+	{152, "attention", "16 bits: no barrier before the keys are used"},
+	{153, "attention", "16 bits: key mask off by one"},
+	{154, "attention", "16 bits: causal mask off by one"},
+	{162, "attention_grad", "16 bits: no barrier before the queries are used"},
+	{164, "attention_grad", "16 bits: no barrier before the keys are used"},
 };
 
 }  // namespace

@@ -1,0 +1,19 @@
+// The convolution and its gradients with operands of one 16-bit type, on tensor cores (conv_half.cu, conv_weight_grad_half.cu).
+#pragma once
+#include "../context.h"
+
+namespace dreamdist::cuda {
+
+void conv2d_half(const KernelArgs&, Context&);
+void conv2d_input_grad_half(const KernelArgs&, Context&);
+void conv2d_weight_grad_half(const KernelArgs&, Context&);
+// From the integers alone.
+int64_t conv2d_half_scratch(const KernelArgs&);
+int64_t conv2d_input_grad_half_scratch(const KernelArgs&);
+int64_t conv2d_weight_grad_half_scratch(const KernelArgs&);
+
+// On the host: OIHW → [O][tap][I rounded up to 8], with summed taps for an enlarged picture (`phases`).
+int64_t conv2d_chunks_bytes(DType, int64_t O, int64_t I, int64_t kh, int64_t kw, bool phases);
+void conv2d_pack_chunks(const void* source, DType, int64_t O, int64_t I, int64_t kh, int64_t kw, bool phases, void* packed, ThreadTeam&);
+
+}  // namespace dreamdist::cuda

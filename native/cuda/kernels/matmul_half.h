@@ -1,0 +1,11 @@
+// matmul of two matrices of one 16-bit type, on tensor cores (matmul_half.cu).
+#pragma once
+#include "../context.h"
+
+namespace dreamdist::cuda {
+
+void matmul_half(const KernelArgs&, Context&);
+// From the integers alone.
+int64_t matmul_half_scratch(const KernelArgs&);
+
+}  // namespace dreamdist::cuda

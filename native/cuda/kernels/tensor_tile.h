@@ -1,0 +1,281 @@
+// The product of a tile of 16-bit matrices on tensor cores, for everything that is a matrix product: matmul, the convolution and its
+// gradients. Sums are f32.
+//
+// A block computes BM x BN of C = A · B over a range of K. Both operands lie in shared memory in a ring of stages that asynchronous copies
+// of 16 bytes (chunks) fill ahead of use, each in the order in which its source is contiguous, so that no copy transposes:
+//   K contiguous     [row][kDepth], chunk c of row r at place c ^ (r / 2 mod 4): eight rows of one chunk, as ldmatrix reads them, lie in
+//                    eight different groups of banks
+//   rows contiguous  [k][rows + 8]: eight neighbouring k start in different groups of banks; ldmatrix transposes
+// Where an operand comes from is its source's business:
+//   bool vectors                          whether chunks are aligned to 16 bytes in memory
+//   Chunk<T> chunk(place, k, k_end)       a chunk; `place` is the tile's row, or its first of eight rows
+//   const T* element(place, k, k_end)     one element, null for zero: where kMayBeMisaligned, what is goes through registers
+// Results go through shared memory once more, a warp's sixteen rows at a time, so that a lane has eight neighbouring columns and
+// everything the epilogue reads and writes moves in 16 bytes.
+#pragma once
+#include <type_traits>
+
+#include "tensor_plan.h"
+#include "typed.h"
+
+namespace dreamdist::cuda {
+
+template <class T>
+struct Chunk {
+	const T* from;
+	int count;  // of eight elements; the others are 0
+};
+
+template <int Rows, bool KContiguous>
+struct TileLayout {
+	static constexpr int kBytes = KContiguous ? Rows * kDepth * 2 : kDepth * (Rows + 8) * 2;
+	static constexpr int kChunks = Rows * kDepth / 8;
+	__device__ static __forceinline__ int place(int line, int chunk) {
+		return KContiguous ? line * (kDepth * 2) + ((chunk ^ (line >> 1 & 3)) << 4) : line * ((Rows + 8) * 2) + (chunk << 4);
+	}
+};
+
+// Queues the tile of an operand for K from k0 on.
+template <class T, int Rows, bool KContiguous, int Threads, class Source>
+__device__ __forceinline__ void issue_tile(unsigned char* tile, Source& source, int k0, int k_end) {
+	using Layout = TileLayout<Rows, KContiguous>;
+	constexpr int kPerLine = KContiguous ? kDepth / 8 : Rows / 8, kEach = (Layout::kChunks + Threads - 1) / Threads;
+	if (source.vectors) {
+		auto copy = [&](int i) {
+			const int id = threadIdx.x + i * Threads, line = id / kPerLine, chunk = id % kPerLine;
+			if (Layout::kChunks % Threads != 0 && id >= Layout::kChunks) return;
+			const Chunk<T> from = KContiguous ? source.chunk(line, k0 + chunk * 8, k_end) : source.chunk(chunk * 8, k0 + line, k_end);
+			gpu::copy_async16_part(tile + Layout::place(line, chunk), from.from, from.count * 2);
+		};
+		if constexpr (Source::kUnrolled) {
+			GPU_UNROLL
+			for (int i = 0; i < kEach; i++) copy(i);
+		} else {
+			GPU_NO_UNROLL
+			for (int i = 0; i < kEach; i++) copy(i);
+		}
+		return;
+	}
+	if constexpr (Source::kMayBeMisaligned) {
+		GPU_NO_UNROLL
+		for (int id = threadIdx.x; id < Layout::kChunks; id += Threads) {
+			const int line = id / kPerLine, chunk = id % kPerLine;
+			uint32_t words[4] = {0, 0, 0, 0};
+			GPU_UNROLL
+			for (int e = 0; e < 8; e++) {
+				const T* from = KContiguous ? source.element(line, k0 + chunk * 8 + e, k_end) : source.element(chunk * 8 + e, k0 + line, k_end);
+				if (from) words[e / 2] |= (uint32_t)from->bits << (e % 2 * 16);
+			}
+			gpu::store128(tile + Layout::place(line, chunk), make_uint4(words[0], words[1], words[2], words[3]));
+		}
+	}
+}
+
+// Rows [row, row + 16) of A for the 16 of K at chunk `chunk` (two chunks of 8).
+template <int Rows, bool KContiguous>
+__device__ __forceinline__ void load_left(uint32_t (&fragment)[4], const unsigned char* tile, int row, int chunk) {
+	using Layout = TileLayout<Rows, KContiguous>;
+	const int lane = threadIdx.x & 31;
+	if constexpr (KContiguous) gpu::ldmatrix_x4(fragment, tile + Layout::place(row + (lane & 15), chunk + (lane >> 4)));
+	else gpu::ldmatrix_x4_trans(fragment, tile + Layout::place(chunk * 8 + (lane & 7) + ((lane >> 4) << 3), row / 8 + (lane >> 3 & 1)));
+}
+// Columns [column, column + 16) of B likewise: fragment 0, 1 are the first eight, 2, 3 the others.
+template <int Rows, bool KContiguous>
+__device__ __forceinline__ void load_right(uint32_t (&fragment)[4], const unsigned char* tile, int column, int chunk) {
+	using Layout = TileLayout<Rows, KContiguous>;
+	const int lane = threadIdx.x & 31;
+	if constexpr (KContiguous) gpu::ldmatrix_x4(fragment, tile + Layout::place(column + (lane & 7) + ((lane >> 4) << 3), chunk + (lane >> 3 & 1)));
+	else gpu::ldmatrix_x4_trans(fragment, tile + Layout::place(chunk * 8 + (lane & 7) + ((lane >> 3 & 1) << 3), column / 8 + (lane >> 4)));
+}
+
+template <class Tile, bool LeftK, bool RightK>
+struct Ring {
+	static constexpr int kLeftBytes = TileLayout<Tile::BM, LeftK>::kBytes, kStageBytes = kLeftBytes + TileLayout<Tile::BN, RightK>::kBytes;
+	static constexpr int kBytes = Tile::kStages * kStageBytes;
+	static constexpr size_t kSharedBytes = kBytes > Tile::kRoomBytes ? kBytes : Tile::kRoomBytes;
+};
+
+// Mutants 131–134 are this loop's.
+template <class Tile, class T, bool LeftK, bool RightK, class A, class B>
+__device__ __forceinline__ void multiply_tensor_tile(A& a, B& b, unsigned char* shared, int k_begin, int k_end, float (&sum)[Tile::kTilesM][Tile::kTilesN][4]) {
+	using Stages = Ring<Tile, LeftK, RightK>;
+	constexpr int kStages = Tile::kStages;
+	const int warp = threadIdx.x >> 5, row = warp / Tile::kAcross * Tile::WM, column = warp % Tile::kAcross * Tile::WN;
+	const int steps = k_begin < k_end ? (k_end - k_begin + kDepth - 1) / kDepth : 0;
+	auto issue = [&](int step, int stage) {
+		if (step < steps) {
+			unsigned char* at = shared + stage * Stages::kStageBytes;
+			issue_tile<T, Tile::BM, LeftK, Tile::kThreads>(at, a, k_begin + step * kDepth, k_end);
+			issue_tile<T, Tile::BN, RightK, Tile::kThreads>(at + Stages::kLeftBytes, b, k_begin + step * kDepth, k_end);
+		}
+		gpu::copy_async_commit();  // an empty group keeps the count right
+	};
+	GPU_UNROLL
+	for (int i = 0; i < Tile::kTilesM; i++) {
+		GPU_UNROLL
+		for (int j = 0; j < Tile::kTilesN; j++) {
+			GPU_UNROLL
+			for (int e = 0; e < 4; e++) sum[i][j][e] = 0;
+		}
+	}
+	GPU_NO_UNROLL
+	for (int step = 0; step < kStages - 1; step++) issue(step, step);
+	int stage = 0;
+	GPU_NO_UNROLL
+	for (int step = 0; step < steps; step++) {
+		if (GPU_MUTANT(131)) gpu::copy_async_wait<kStages - 1>();
+		else gpu::copy_async_wait<kStages - 2>();
+		if (!GPU_MUTANT(132)) __syncthreads();
+		issue(step + kStages - 1, GPU_MUTANT(133) ? stage : (stage == 0 ? kStages - 1 : stage - 1));
+		const unsigned char *left = shared + stage * Stages::kStageBytes, *right = left + Stages::kLeftBytes;
+		GPU_UNROLL
+		for (int chunk = 0; chunk < kDepth / 8; chunk += 2) {
+			uint32_t fragments[Tile::kTilesM][4];
+			GPU_UNROLL
+			for (int i = 0; i < Tile::kTilesM; i++) load_left<Tile::BM, LeftK>(fragments[i], left, row + i * 16, chunk);
+			GPU_UNROLL
+			for (int j = 0; j < Tile::kTilesN; j += 2) {
+				uint32_t pair[4];
+				load_right<Tile::BN, RightK>(pair, right, column + j * 8, chunk);
+				GPU_UNROLL
+				for (int i = 0; i < Tile::kTilesM; i++) {
+					gpu::mma_m16n8k16<T>(sum[i][j], fragments[i], pair[0], pair[1]);
+					gpu::mma_m16n8k16<T>(sum[i][j + 1], fragments[i], pair[2], pair[3]);
+				}
+			}
+		}
+		stage = stage == kStages - 1 ? 0 : stage + 1;
+	}
+	gpu::copy_async_wait<0>();
+}
+
+// Tiles of a product: one block each, per part of K and per batch (blockIdx.z walks both).
+//
+// A Problem says what the product is: Element, kLeftK, kRightK, M, N, batch, plan, partial, pairs, and on the device
+//   depth(batch)                          K
+//   left<Tile>(batch, m0), right<…>(batch, n0)   the operands' sources
+//   store(batch, m, n, count, v)          what becomes of columns [n, n + count) of row m
+//   store_pair(batch, m, n, count, value, gate)   where `pairs`: a tile's columns are eight values and their eight gates in turn, and n counts pairs
+template <class Tile, class Problem>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensor_product_kernel(Problem p) {
+	GPU_DYNAMIC_SHARED(shared);
+	using T = typename Problem::Element;
+	const int m0 = blockIdx.x * Tile::BM, n0 = blockIdx.y * Tile::BN, warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+	const int row0 = m0 + warp / Tile::kAcross * Tile::WM, column0 = n0 + warp % Tile::kAcross * Tile::WN;
+	float* room = reinterpret_cast<float*>(shared) + warp * 16 * Tile::kRoomPitch;
+	for (int z = blockIdx.z; z < p.batch * p.plan.parts; z += gridDim.z) {
+		const int batch = z / p.plan.parts, part = z % p.plan.parts;
+		const int depth = (int)p.depth(batch), k_begin = int(part * p.plan.length), k_end = k_begin + p.plan.length < depth ? int(k_begin + p.plan.length) : depth;
+		float sum[Tile::kTilesM][Tile::kTilesN][4];
+		{
+			auto left = p.template left<Tile>(batch, m0);
+			auto right = p.template right<Tile>(batch, n0);
+			multiply_tensor_tile<Tile, T, Problem::kLeftK, Problem::kRightK>(left, right, shared, k_begin, k_end, sum);
+		}
+		if (!GPU_MUTANT(134)) __syncthreads();  // the stages become the warps' rooms
+		GPU_UNROLL
+		for (int i = 0; i < Tile::kTilesM; i++) {
+			GPU_UNROLL
+			for (int j = 0; j < Tile::kTilesN; j++) {
+				float* to = room + (lane >> 2) * Tile::kRoomPitch + j * 8 + (lane & 3) * 2;
+				*reinterpret_cast<float2*>(to) = make_float2(sum[i][j][0], sum[i][j][1]);
+				*reinterpret_cast<float2*>(to + 8 * Tile::kRoomPitch) = make_float2(sum[i][j][2], sum[i][j][3]);
+			}
+			__syncwarp();
+			const int width = p.pairs ? 16 : 8, per_row = Tile::WN / width;
+			GPU_NO_UNROLL
+			for (int unit = lane; unit < 16 * per_row; unit += 32) {
+				const int r = unit / per_row, c = unit % per_row * width, m = row0 + i * 16 + r;
+				const int n = p.pairs ? (column0 + c) / 2 : column0 + c, rest = (p.pairs ? p.N / 2 : p.N) - n, count = rest < 8 ? rest : 8;
+				if (m >= p.M || count <= 0) continue;
+				const float* from = room + r * Tile::kRoomPitch + c;
+				float v[8], gate[8];
+				load8_f32(from, v);
+				if (p.pairs) load8_f32(from + 8, gate);
+				if (p.plan.parts > 1) {
+					const Typed partial = p.parts();
+					const int64_t at = (((int64_t)part * p.batch + batch) * p.M + m) * p.N + n;
+					const bool whole = count == 8 && p.N % 8 == 0;
+					if (whole) store8(partial, at, v);
+					else store_some(partial, at, count, v);
+					if (p.pairs) store_some(partial, at + p.N / 2, count, gate);
+				} else if (p.pairs) p.store_pair(batch, m, n, count, v, gate);
+				else p.store(batch, m, n, count, v);
+			}
+			__syncwarp();
+		}
+		__syncthreads();  // the next product fills the stages again
+	}
+}
+
+// Adds the parts in order.
+template <class Problem>
+__global__ void __launch_bounds__(256, 1) tensor_join_kernel(Problem p) {
+	const int width = p.pairs ? p.N / 2 : p.N, per_row = (width + 7) / 8;
+	const int64_t units = (int64_t)p.batch * p.M * per_row, step = (int64_t)p.batch * p.M * p.N;
+	const Typed partial = p.parts();
+	for (int64_t unit = (int64_t)blockIdx.x * 256 + threadIdx.x; unit < units; unit += (int64_t)gridDim.x * 256) {
+		const int64_t row = unit / per_row;
+		const int n = int(unit % per_row) * 8, count = width - n < 8 ? width - n : 8;
+		const bool whole = count == 8 && p.N % 8 == 0;
+		float first[8], second[8], more[8];
+		GPU_UNROLL
+		for (int e = 0; e < 8; e++) first[e] = second[e] = 0;
+		for (int part = 0; part < p.plan.parts; part++) {
+			const int64_t at = part * step + row * p.N + n;
+			if (whole) load8(partial, at, more);
+			else load_some(partial, at, count, more);
+			GPU_UNROLL
+			for (int e = 0; e < 8; e++) first[e] += more[e];
+			if (!p.pairs) continue;
+			load_some(partial, at + width, count, more);
+			GPU_UNROLL
+			for (int e = 0; e < 8; e++) second[e] += more[e];
+		}
+		const int batch = int(row / p.M), m = int(row % p.M);
+		if (p.pairs) p.store_pair(batch, m, n, count, first, second);
+		else p.store(batch, m, n, count, first);
+	}
+}
+
+template <class Tile, class Problem>
+void launch_tensor_tiles(const Problem& p, Context& context) {
+	const int64_t across = div_up(p.N, Tile::BN);
+	if (across > 65535) throw Error("the product is too large for one launch");
+	const dim3 grid((unsigned)div_up(p.M, Tile::BM), (unsigned)across, (unsigned)std::min<int64_t>((int64_t)p.batch * p.plan.parts, 65535));
+	gpu::launch<tensor_product_kernel<Tile, Problem>>(grid, Tile::kThreads, Ring<Tile, Problem::kLeftK, Problem::kRightK>::kSharedBytes, context.stream, p);
+}
+
+// `K` is the largest depth of all batches.
+template <bool Wide, class Problem>
+void launch_tensor_product(Problem p, int64_t K, Context& context, void* scratch) {
+	if (K >= (int64_t(1) << 31) - kDepth) throw Error("the product is too deep for one launch");
+	p.plan = tensor_plan(p.M, p.N, K, p.batch, Wide);
+	p.partial = static_cast<float*>(scratch);
+	switch (p.plan.tile) {
+		case kLarge: launch_tensor_tiles<LargeTensorTile>(p, context); break;
+		case kWide:
+			if constexpr (Wide) launch_tensor_tiles<WideTensorTile>(p, context);
+			break;
+		default: launch_tensor_tiles<SmallTensorTile>(p, context);
+	}
+	if (p.plan.parts > 1) gpu::launch<tensor_join_kernel<Problem>>(grid_for((int64_t)p.batch * p.M * div_up(p.N, 8), 256), 256, 0, context.stream, p);
+}
+
+// What every problem has.
+template <class T, bool LeftK, bool RightK>
+struct TensorProblem {
+	using Element = T;
+	static constexpr bool kLeftK = LeftK, kRightK = RightK;
+	int batch = 1, M = 0, N = 0;
+	bool pairs = false;
+	TensorPlan plan;
+	float* partial = nullptr;
+	__device__ __forceinline__ Typed parts() const {
+		Typed typed;
+		typed.data = partial;
+		return typed;
+	}
+};
+
+}  // namespace dreamdist::cuda
