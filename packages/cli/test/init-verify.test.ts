@@ -77,7 +77,7 @@ it("refuses what it can't verify", async () => {
 	expect(errors).toContain("does not exist");
 	errors = "";
 	expect(await runCli(["verify", "--dtype", "f16"])).toBe(2);
-	expect(errors).toContain("--dtype f16 does not apply");
+	expect(errors).toContain("The CPU computes in f32; --dtype f16 verifies a card, with --device cuda.");
 	errors = "";
 	mkdirSync(join(folder, "set"));
 	writeFileSync(join(folder, "set", "cases.json"), "{");

@@ -1,4 +1,5 @@
 // @dreamdist/core: graphs, differentiation, compiled programs, and data in and out.
+export type { ActivationType } from "./compile/activations.js";
 export type { CheckReport } from "./compile/check.js";
 export type { CompileOptions } from "./compile/compile.js";
 export type { InputData, Program, ProgramMemory, RunOptions } from "./compile/program.js";

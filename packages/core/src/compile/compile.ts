@@ -4,9 +4,18 @@ import type { Device } from "../device/device.js";
 import { emptyStorage, fromStorage, type HostArray, toStorage } from "../device/host.js";
 import type { HeldWeight } from "../device/weights.js";
 import { GraphError, InsufficientMemoryError } from "../graph/errors.js";
-import { constantData, frozenOf, type Graph, inputName, type Node, type Value } from "../graph/graph.js";
+import {
+	type Assignment,
+	constantData,
+	frozenOf,
+	type Graph,
+	inputName,
+	type Node,
+	type Value,
+} from "../graph/graph.js";
 import { bytesPerElement } from "../graph/types.js";
 import { nodesBehind } from "../interpret/interpreter.js";
+import { type ActivationType, storeActivationsIn } from "./activations.js";
 import { type Emitted, emit } from "./emitter.js";
 import { planArena } from "./plan.js";
 import { Program, type ProgramMemory } from "./program.js";
@@ -15,8 +24,10 @@ import type { Storage } from "./storage.js";
 export interface CompileOptions {
 	/** For printouts and errors. */
 	name?: string;
-	/** Fuse elementwise chains and residuals. Default true; off only to test fusion itself. */
+	/** Fuse elementwise chains and residuals. Default: as the device says; off to test fusion itself, and for yardsticks. */
 	fuse?: boolean;
+	/** What activations are stored in. Default: the device's choice. */
+	activations?: ActivationType;
 	/** What could be changed to need less memory, for the refusal of a plan that does not fit. */
 	lessMemory?: readonly string[];
 	signal?: AbortSignal;
@@ -32,8 +43,20 @@ export async function compileGraph<K extends string>(
 	const values = names.map((name) => outputs[name]);
 	for (const value of values)
 		if (value.graph !== graph) throw new GraphError("compile: an output belongs to another graph");
-	const nodes = liveNodes(graph, values);
-	const emitted = emit(device, nodes, values, graph.assignments, options);
+	const written = {
+		graph,
+		nodes: liveNodes(graph, values),
+		outputs: values as readonly Value[],
+		assignments: graph.assignments as readonly Assignment[],
+	};
+	const activations = options.activations ?? device.activations;
+	const compiled =
+		activations === "f32"
+			? written
+			: storeActivationsIn(activations, device.weights, written.nodes, values, graph.assignments);
+	const emitted = emit(device, compiled.nodes, compiled.outputs, compiled.assignments, {
+		fuse: options.fuse ?? !device.unfused,
+	});
 	const arena = planArena(emitted.storages);
 	const memory = planMemory(device, emitted, arena);
 	refuseIfTooLarge(device, emitted, memory, options);
@@ -43,10 +66,11 @@ export async function compileGraph<K extends string>(
 	return new Program({
 		device,
 		name: options.name ?? "program",
-		graph,
-		nodes,
+		graph: compiled.graph,
+		nodes: compiled.nodes,
 		outputNames: names,
-		outputs: values,
+		outputs: compiled.outputs,
+		activations,
 		emitted,
 		native,
 		memory,

@@ -90,7 +90,7 @@ class Emitter implements Lowering {
 		options: EmitOptions,
 	) {
 		this.uses = new Uses(nodes, [...outputs, ...assignments.map((a) => a.value)]);
-		this.fusion = options.fuse === false ? NO_FUSION : planFusion(nodes, this.uses);
+		this.fusion = options.fuse === false ? NO_FUSION : planFusion(nodes, this.uses, device.readsHalves);
 		this.interleavedWeights = new Set(
 			nodes.flatMap((node) =>
 				node.op.name === "matmul" && node.attributes.activation === "geglu" ? [node.inputs[1]!] : [],
@@ -359,12 +359,22 @@ class Emitter implements Lowering {
 		return copy;
 	}
 
-	rows(value: Value, options: { batchAxes?: number } = {}): PitchedOperand {
-		const batchAxes = options.batchAxes ?? 0;
+	activation(value: Value): Operand {
+		return this.device.readsHalves ? this.stored(value) : this.contiguous(value);
+	}
+
+	halves(...values: readonly (Value | null)[]): DType | null {
+		const dtype = values[0]!.dtype;
+		const half = this.device.readsHalves && (dtype === "f16" || dtype === "bf16");
+		return half && values.every((value) => !value || value.dtype === dtype) ? dtype : null;
+	}
+
+	rows(value: Value, options: { batchAxes?: number; half?: boolean } = {}): PitchedOperand {
+		const { batchAxes = 0, half = false } = options;
 		const view = this.strided(value);
-		const inPlace = view.dtype === "f32" ? this.pitched(view, batchAxes) : null;
+		const inPlace = view.dtype === "f32" || half ? this.pitched(view, batchAxes) : null;
 		if (inPlace) return inPlace;
-		const copy = this.contiguous(value);
+		const copy = half ? this.stored(value) : this.contiguous(value);
 		const pitch = value.shape.at(-1)!;
 		return { ...copy, pitch, batchStride: pitch * sizeOf(value.shape.slice(batchAxes, -1)) };
 	}
@@ -401,6 +411,18 @@ class Emitter implements Lowering {
 
 	outputIfUsed(output: Value): Operand | null {
 		return this.uses.isUsed(this.canonical(output)) ? this.output(output) : null;
+	}
+
+	result(output: Value): Operand {
+		if (!this.device.readsHalves) return this.output(output);
+		const value = this.canonical(output);
+		const place = this.whole(this.temporary(value, value.node.label), value);
+		this.places.set(value, place);
+		return place;
+	}
+
+	resultIfUsed(output: Value): Operand | null {
+		return this.uses.isUsed(this.canonical(output)) ? this.result(output) : null;
 	}
 
 	packed(value: Value, packer: string, ints: readonly number[]): Operand | null {

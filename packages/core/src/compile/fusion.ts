@@ -55,8 +55,8 @@ export interface Fusion {
 
 export const NO_FUSION: Fusion = { inlined: new Set(), residuals: new Map(), deferred: new Set() };
 
-/** Plans the fusion of a list of nodes in topological order. */
-export function planFusion(nodes: readonly Node[], uses: Uses): Fusion {
+/** Plans the fusion of a list of nodes in topological order. `halves`: products write 16-bit results themselves. */
+export function planFusion(nodes: readonly Node[], uses: Uses, halves = false): Fusion {
 	const residuals = new Map<Node, { product: Node; other: Value }>();
 	const deferred = new Set<Node>();
 	for (const node of nodes) {
@@ -73,7 +73,7 @@ export function planFusion(nodes: readonly Node[], uses: Uses): Fusion {
 			const slot = product.op.residualInput;
 			if (slot === undefined || y.index !== 0 || product.inputs[slot] || uses.only(y) !== node || deferred.has(product))
 				continue;
-			if (y.dtype !== "f32" || constantData(other)) continue;
+			if (constantData(other) || y.dtype !== node.outputs[0]!.dtype || (y.dtype !== "f32" && !halves)) continue;
 			// Its other outputs must not be read before the sum.
 			if (
 				product.outputs.some(

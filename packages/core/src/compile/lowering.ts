@@ -31,8 +31,12 @@ export interface Lowering {
 	contiguous(value: Value): Operand;
 	/** The value contiguous in its own dtype: for kernels that read f16 and bf16 themselves. */
 	stored(value: Value): Operand;
-	/** The value in f32 with its last axis contiguous and every other axis at one pitch (rows of a matrix); copied if it is not. */
-	rows(value: Value, options?: { batchAxes?: number }): PitchedOperand;
+	/** The same where the device's kernels do; in f32 where they don't. For operands that a kernel takes in any float type. */
+	activation(value: Value): Operand;
+	/** The 16-bit type that all given values have, if the device has kernels for operands of that type; else null. */
+	halves(...values: readonly (Value | null)[]): DType | null;
+	/** The value in f32 (`half`: in its own type) with its last axis contiguous and every other axis at one pitch (rows of a matrix); copied if it is not. */
+	rows(value: Value, options?: { batchAxes?: number; half?: boolean }): PitchedOperand;
 	/** The same for a view that is known: null if its axes can't be read that way. */
 	pitched(view: StridedOperand, batchAxes: number): PitchedOperand | null;
 	/** Whether a geglu layer reads this frozen weight, so that its packed copy interleaves value and gate columns. */
@@ -41,6 +45,10 @@ export interface Lowering {
 	output(value: Value): Operand;
 	/** The same, or null where nothing reads that output. */
 	outputIfUsed(value: Value): Operand | null;
+	/** Fresh storage in the value's own type where the device's kernels write that themselves; else as `output`. */
+	result(value: Value): Operand;
+	/** The same, or null where nothing reads that output. */
+	resultIfUsed(value: Value): Operand | null;
 	/** A frozen weight packed by one of the device's packers, or null if the value is not a frozen weight. */
 	packed(value: Value, packer: string, ints: readonly number[]): Operand | null;
 	/** An operand that the call may update in place: the input's own memory where nothing else reads it later, else a copy. It becomes the output's storage. */

@@ -6,6 +6,7 @@ import type { HeldWeight } from "../device/weights.js";
 import { DeviceError, DisposedError, GraphError, ShapeError } from "../graph/errors.js";
 import { type Graph, inputName, type Node, type Value } from "../graph/graph.js";
 import { formatShape, formatType } from "../graph/types.js";
+import type { ActivationType } from "./activations.js";
 import { type CheckReport, checkProgram } from "./check.js";
 import type { Emitted } from "./emitter.js";
 import { printProgram } from "./print.js";
@@ -41,6 +42,7 @@ interface Parts<K extends string> {
 	nodes: readonly Node[];
 	outputNames: readonly K[];
 	outputs: readonly Value[];
+	activations: ActivationType;
 	emitted: Emitted;
 	native: NativeProgram;
 	memory: ProgramMemory;
@@ -115,7 +117,8 @@ export class Program<K extends string = string> implements Disposable {
 		options: { bound?: number } = {},
 	): Promise<CheckReport> {
 		this.alive();
-		return checkProgram(this.device, this.parts.nodes, this.graph, this.named(inputs), options.bound ?? 1e-4);
+		const bound = options.bound ?? (this.parts.activations === "f32" ? 1e-4 : 0.1);
+		return checkProgram(this.device, this.parts.nodes, this.graph, this.named(inputs), bound);
 	}
 
 	/** The kernel list with shapes, memory and where each operand lies. */

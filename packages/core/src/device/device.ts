@@ -12,6 +12,7 @@ import {
 	readMemory,
 	useEmulatedAddon,
 } from "@dreamdist/native-cuda";
+import type { ActivationType } from "../compile/activations.js";
 import { type CompileOptions, compileGraph } from "../compile/compile.js";
 import type { Program } from "../compile/program.js";
 import { DisposedError, GraphError } from "../graph/errors.js";
@@ -27,6 +28,16 @@ export interface DeviceOptions {
 	isa?: string;
 	/** Bytes that weights, state and arena may take together. Default: what the machine (or its container) has free, less a reserve. */
 	memoryLimit?: number;
+	/**
+	 * What programs store activations in. "f16" and "bf16" compute on a card's tensor cores, with f32 sums; learnables, their moments and
+	 * losses stay f32. On the CPU each result is rounded to that type, which is slower. Default "f32".
+	 */
+	activations?: ActivationType | undefined;
+	/**
+	 * Compile without fusion: every op is a pass of its own, and its result is rounded to its type. Slow and memory-hungry; the naive
+	 * computation that low precision is measured by. Default false.
+	 */
+	unfused?: boolean;
 }
 
 /** Memory of a device, in bytes. */
@@ -62,6 +73,10 @@ export class Device implements Disposable {
 		readonly kind: string,
 		private readonly handle: NativeDevice,
 		readonly memoryLimit: number,
+		/** What its programs store activations in, unless they are compiled for another type. */
+		readonly activations: ActivationType = "f32",
+		/** Whether its programs are compiled without fusion, unless they ask for it. */
+		readonly unfused = false,
 	) {
 		this.weights = new WeightStore(this);
 		this.kernels = new Set(handle.kernels);
@@ -80,13 +95,18 @@ export class Device implements Disposable {
 		return this.native.threads;
 	}
 
+	/** Whether its kernels read and write 16-bit activations themselves. */
+	get readsHalves(): boolean {
+		return this.kind !== "cpu";
+	}
+
 	get disposed(): boolean {
 		return this.isDisposed;
 	}
 
 	/** One line about the device, for the user. */
 	toString(): string {
-		return `${this.kind} (${this.isa}, ${this.threads} ${this.threads === 1 ? "thread" : "threads"})`;
+		return `${this.kind} (${this.isa}, ${this.threads} ${this.threads === 1 ? "thread" : "threads"}${this.activations === "f32" ? "" : `, ${this.activations}`})`;
 	}
 
 	/** New persistent state, zero or filled with `data`. */
@@ -240,6 +260,9 @@ async function testCard(kind: string, handle: NativeDevice): Promise<void> {
 export async function openDevice(spec = "auto", options: DeviceOptions = {}): Promise<Device> {
 	if (!/^(auto|cpu|cuda(:\d+)?|cuda-emulated)$/.test(spec))
 		throw new GraphError(`there is no device "${spec}"; choose auto, cpu, cuda, cuda:N or cuda-emulated`);
+	const { activations = "f32" } = options;
+	if (!["f32", "f16", "bf16"].includes(activations))
+		throw new GraphError(`activations are stored in f32, f16 or bf16, not ${activations}`);
 	const kind = spec === "auto" ? "cpu" : spec === "cuda" ? "cuda:0" : spec;
 	requireDevice(kind);
 	const { NativeDevice } = loadNative();
@@ -253,7 +276,7 @@ export async function openDevice(spec = "auto", options: DeviceOptions = {}): Pr
 	}
 	if (kind.startsWith("cuda:")) await testCard(kind, handle);
 	const limit = options.memoryLimit ?? Math.floor((handle.freeBytes || readMemory().availableBytes) * 0.95);
-	return new Device(kind, handle, limit);
+	return new Device(kind, handle, limit, activations, options.unfused);
 }
 
 export { FrozenTensor, Tensor };

@@ -1,8 +1,10 @@
 // The shared store of frozen weights: each layout of each weight once per device, whatever the number of programs.
 import { DTYPE_CODES, type NativeBuffer } from "@dreamdist/native-cuda";
-import { packWeight, storedContents } from "./contents.js";
+import type { DType } from "../graph/types.js";
+import { contentsOf, packWeight, storedContents } from "./contents.js";
 import type { Device } from "./device.js";
-import type { FrozenPlace, FrozenTensor } from "./tensor.js";
+import { toStorage } from "./host.js";
+import { type FrozenPlace, FrozenTensor } from "./tensor.js";
 
 export interface HeldWeight {
 	readonly buffer: NativeBuffer;
@@ -27,7 +29,29 @@ function placesOf({ source, bytes }: FrozenTensor): { place: FrozenPlace; bytes:
 export class WeightStore {
 	private readonly held = new Map<FrozenTensor, Map<string, PackedCopy>>();
 
+	/** Weights in another type than they are stored in, each made once. */
+	private readonly converted = new Map<FrozenTensor, Map<DType, FrozenTensor>>();
+
 	constructor(private readonly device: Device) {}
+
+	/** A weight in another type: its numbers are converted when they are packed. */
+	inType(tensor: FrozenTensor, dtype: DType): FrozenTensor {
+		if (tensor.dtype === dtype) return tensor;
+		let types = this.converted.get(tensor);
+		if (!types) {
+			types = new Map();
+			this.converted.set(tensor, types);
+		}
+		let made = types.get(dtype);
+		if (!made) {
+			const { source } = tensor;
+			const read = async (device: Device) => toStorage(await contentsOf(device, tensor), dtype);
+			const from = "joined" in source ? { joined: source.joined.map((part) => this.inType(part, dtype)) } : { read };
+			made = new FrozenTensor(tensor.name, tensor.shape, dtype, from);
+			types.set(dtype, made);
+		}
+		return made;
+	}
 
 	/** Bytes of all copies. */
 	get bytes(): number {
@@ -104,6 +128,9 @@ export class WeightStore {
 		for (const tensor of tensors) {
 			for (const { buffer } of this.held.get(tensor)?.values() ?? []) buffer.dispose();
 			this.held.delete(tensor);
+			const others = this.converted.get(tensor);
+			this.converted.delete(tensor);
+			if (others) this.release(others.values());
 		}
 	}
 

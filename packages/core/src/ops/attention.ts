@@ -29,6 +29,8 @@ interface AttentionDims {
 
 /** The widest head the kernels take. */
 const MAX_DEPTH = 512;
+/** The widest whose gradient has kernels for 16-bit operands; wider ones are computed in f32. */
+const MAX_HALF_GRADIENT_DEPTH = 160;
 
 function attentionDims(q: Type, k: Type, v: Type, heads: number): AttentionDims {
 	const fail = (why: string): never => {
@@ -104,9 +106,12 @@ const attentionGradOp = defineOp({
 		const [q, k, v, o, lse, dO] = node.inputs as readonly [Value, Value, Value, Value, Value, Value];
 		const { heads, causal, scale } = node.attributes as unknown as AttentionAttributes;
 		const d = attentionDims(q, k, v, heads);
-		const rows = (value: Value) => lowering.rows(value, { batchAxes: 1 });
+		const half = d.depth <= MAX_HALF_GRADIENT_DEPTH && lowering.halves(q, k, v, o, dO, ...node.outputs) !== null;
+		const rows = (value: Value) => lowering.rows(value, { batchAxes: 1, half });
 		const [rq, rk, rv, ro, rdo] = [rows(q), rows(k), rows(v), rows(o), rows(dO)];
-		const [dq, dk, dv] = node.outputs.map((value) => lowering.outputIfUsed(value));
+		const [dq, dk, dv] = node.outputs.map((value) =>
+			half ? lowering.resultIfUsed(value) : lowering.outputIfUsed(value),
+		);
 		lowering.call("attention_grad", node, {
 			operands: [rq, rk, rv, ro, lowering.contiguous(lse), rdo, dq!, dk!, dv!],
 			ints: [
@@ -164,11 +169,13 @@ const attentionOp = defineOp({
 		const [q, k, v] = node.inputs as readonly [Value, Value, Value];
 		const { heads, causal, scale } = node.attributes as unknown as AttentionAttributes;
 		const d = attentionDims(q, k, v, heads);
-		const rows = (value: Value) => lowering.rows(value, { batchAxes: 1 });
+		const [o, lse] = node.outputs as readonly [Value, Value];
+		const half = lowering.halves(q, k, v, o) !== null;
+		const rows = (value: Value) => lowering.rows(value, { batchAxes: 1, half });
 		const [rq, rk, rv] = [rows(q), rows(k), rows(v)];
 		const width = heads * d.depth;
 		lowering.call("attention", node, {
-			operands: [rq, rk, rv, lowering.output(node.outputs[0]!), lowering.outputIfUsed(node.outputs[1]!)],
+			operands: [rq, rk, rv, half ? lowering.result(o) : lowering.output(o), lowering.outputIfUsed(lse)],
 			ints: [
 				...[d.batch, heads, d.queries, d.keys, d.depth, causal ? 1 : 0],
 				...[rq.pitch, rk.pitch, rv.pitch, width],

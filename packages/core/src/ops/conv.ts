@@ -90,20 +90,35 @@ function convInts(
 	c2: number,
 	o: number,
 	activation: Activation,
-	packed: boolean,
+	layout: number,
 ): number[] {
 	return [
 		...[g.n, g.h, g.w, c1, c2, o, g.kh, g.kw, ...g.stride, g.padding[0], g.padding[1], g.oh, g.ow],
 		ACTIVATION_CODES[activation],
-		packed ? 1 : 0,
+		layout,
 		g.upsample,
 	];
 }
 
+/** How a weight lies in memory, docs/kernels.md. */
+const LAYOUTS = { plain: 0, packed: 1, chunks: 2, phases: 3 } as const;
+
 /** A frozen weight is packed once, for the convolution and its input gradient alike. */
-function readWeight(lowering: Lowering, weight: Value, upsample: number): { weight: Operand; packed: boolean } {
-	const packed = lowering.packed(weight, "conv2d", [...weight.shape, upsample]);
-	return { weight: packed ?? lowering.contiguous(weight), packed: packed !== null };
+function readWeight(
+	lowering: Lowering,
+	weight: Value,
+	{ upsample, stride }: WindowAttributes,
+	half: boolean,
+): { weight: Operand; layout: number } {
+	if (!half) {
+		const packed = lowering.packed(weight, "conv2d", [...weight.shape, upsample]);
+		return { weight: packed ?? lowering.contiguous(weight), layout: packed ? LAYOUTS.packed : LAYOUTS.plain };
+	}
+	// After enlarging, taps that read the same pixel are summed; that takes a stride of 1.
+	const summed = upsample === 2 && stride.every((step) => step === 1);
+	const packed = lowering.packed(weight, "conv2d", [...weight.shape, summed ? 2 : 1, 1]);
+	if (!packed) return { weight: lowering.stored(weight), layout: LAYOUTS.plain };
+	return { weight: packed, layout: summed ? LAYOUTS.phases : LAYOUTS.chunks };
 }
 
 const conv2dInputGradOp = defineOp({
@@ -134,10 +149,12 @@ const conv2dInputGradOp = defineOp({
 		const window = node.attributes as unknown as InputGradAttributes;
 		const [c1, c2 = 0] = window.widths as [number, number?];
 		const [dx1, dx2] = node.outputs;
-		const { weight, packed } = readWeight(lowering, w, window.upsample);
+		const half = lowering.halves(dy, w) !== null;
+		const { weight, layout } = readWeight(lowering, w, window, half);
+		const result = (value: Value) => (half ? lowering.resultIfUsed(value) : lowering.outputIfUsed(value));
 		lowering.call("conv2d_input_grad", node, {
-			operands: [lowering.contiguous(dy), weight, lowering.outputIfUsed(dx1!), dx2 ? lowering.outputIfUsed(dx2) : null],
-			ints: convInts(inputGradGeometry(dy, w, window), c1, c2, w.shape[0]!, "none", packed),
+			operands: [half ? lowering.stored(dy) : lowering.contiguous(dy), weight, result(dx1!), dx2 ? result(dx2) : null],
+			ints: convInts(inputGradGeometry(dy, w, window), c1, c2, w.shape[0]!, "none", layout),
 		});
 	},
 });
@@ -176,9 +193,11 @@ const conv2dWeightGradOp = defineOp({
 			dw,
 			node.attributes as unknown as WeightGradAttributes,
 		);
+		const half = lowering.halves(dy, x1, x2) !== null;
+		const read = (value: Value) => (half ? lowering.stored(value) : lowering.contiguous(value));
 		lowering.call("conv2d_weight_grad", node, {
-			operands: [lowering.contiguous(x1), x2 && lowering.contiguous(x2), lowering.contiguous(dy), lowering.output(dw)],
-			ints: convInts(g, x1.shape[3]!, x2?.shape[3] ?? 0, dw.shape[0]!, "none", false),
+			operands: [read(x1), x2 && read(x2), read(dy), lowering.output(dw)],
+			ints: convInts(g, x1.shape[3]!, x2?.shape[3] ?? 0, dw.shape[0]!, "none", LAYOUTS.plain),
 		});
 	},
 });
@@ -274,20 +293,23 @@ const conv2dOp = defineOp({
 	lower: (lowering, node) => {
 		const [x1, x2, w, bias, channelVector, residual] = node.inputs as ConvInputs<Value>;
 		const a = node.attributes as unknown as ConvAttributes;
-		const { weight, packed } = readWeight(lowering, w, a.upsample);
+		const half = lowering.halves(x1, x2, w) !== null;
+		const { weight, layout } = readWeight(lowering, w, a, half);
 		const g = geometryOf("conv2d", joinedType(x1, x2), w, a);
+		const read = (value: Value | null) => value && (half ? lowering.activation(value) : lowering.contiguous(value));
+		const [y, u] = node.outputs as readonly [Value, Value];
 		lowering.call("conv2d", node, {
 			operands: [
-				lowering.contiguous(x1),
-				x2 && lowering.contiguous(x2),
+				read(x1),
+				read(x2),
 				weight,
 				bias && lowering.contiguous(bias),
-				channelVector && lowering.contiguous(channelVector),
-				residual && lowering.contiguous(residual),
-				lowering.output(node.outputs[0]!),
-				lowering.outputIfUsed(node.outputs[1]!),
+				read(channelVector),
+				read(residual),
+				half ? lowering.result(y) : lowering.output(y),
+				half ? lowering.resultIfUsed(u) : lowering.outputIfUsed(u),
 			],
-			ints: convInts(g, x1.shape[3]!, x2?.shape[3] ?? 0, w.shape[0]!, a.activation, packed),
+			ints: convInts(g, x1.shape[3]!, x2?.shape[3] ?? 0, w.shape[0]!, a.activation, layout),
 		});
 	},
 	samples: (random) => convSamples(random),

@@ -375,7 +375,7 @@ export function cast(x: Value, dtype: DType): Value {
 	return x.dtype === dtype ? x : x.graph.apply(castOp, [x], { dtype })[0]!;
 }
 
-const castOp = defineOp({
+export const castOp = defineOp({
 	name: "cast",
 	infer: (inputs, attributes) => [{ shape: inputs[0]!.shape, dtype: attributes.dtype as DType }],
 	evaluate: (inputs, attributes) => [attributes.dtype === "i32" ? inputs[0]!.map(Math.trunc) : inputs[0]!.slice()],

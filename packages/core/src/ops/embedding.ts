@@ -46,7 +46,7 @@ const gatherOp = defineOp({
 	lower: (lowering, node) => {
 		const [table, index] = node.inputs as readonly [Value, Value];
 		lowering.call("gather", node, {
-			operands: [lowering.stored(table), lowering.contiguous(index), lowering.output(node.outputs[0]!)],
+			operands: [lowering.stored(table), lowering.contiguous(index), lowering.result(node.outputs[0]!)],
 			ints: [index.size, table.shape[0]!, table.shape[1]!],
 		});
 	},
@@ -95,7 +95,7 @@ const scatterAddOp = defineOp({
 		const [index, source] = node.inputs as readonly [Value, Value];
 		const y = node.outputs[0]!;
 		lowering.call("scatter_add", node, {
-			operands: [lowering.contiguous(index), lowering.contiguous(source), lowering.output(y)],
+			operands: [lowering.contiguous(index), lowering.activation(source), lowering.result(y)],
 			ints: [index.size, y.shape[0]!, y.shape[1]!],
 		});
 	},

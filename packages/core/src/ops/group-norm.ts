@@ -110,17 +110,18 @@ const groupNormGradOp = defineOp({
 		const [x1, x2, weight, bias, stats, dy] = node.inputs as readonly [...GroupNormInputs<Value>, Value, Value];
 		const { groups, eps, activation } = node.attributes as unknown as GroupNormAttributes;
 		const { n, pixels } = groupsOf(x1, groups);
-		const [dx1, dweight, dbias, dx2 = null] = node.outputs.map((value) => lowering.outputIfUsed(value));
+		const [y1, , , y2] = node.outputs;
+		const [dweight, dbias] = node.outputs.slice(1, 3).map((value) => lowering.outputIfUsed(value));
 		lowering.call("group_norm_grad", node, {
 			operands: [
-				lowering.contiguous(x1),
-				x2 && lowering.contiguous(x2),
+				lowering.activation(x1),
+				x2 && lowering.activation(x2),
 				weight && lowering.contiguous(weight),
 				bias && lowering.contiguous(bias),
 				lowering.contiguous(stats),
-				lowering.contiguous(dy),
-				dx1!,
-				dx2,
+				lowering.activation(dy),
+				lowering.resultIfUsed(y1!),
+				y2 ? lowering.resultIfUsed(y2) : null,
 				dweight!,
 				dbias!,
 			],
@@ -199,11 +200,11 @@ const groupNormOp = defineOp({
 		const { n, pixels } = groupsOf(x1, groups);
 		lowering.call("group_norm", node, {
 			operands: [
-				lowering.contiguous(x1),
-				x2 && lowering.contiguous(x2),
+				lowering.activation(x1),
+				x2 && lowering.activation(x2),
 				weight && lowering.contiguous(weight),
 				bias && lowering.contiguous(bias),
-				lowering.output(node.outputs[0]!),
+				lowering.result(node.outputs[0]!),
 				lowering.outputIfUsed(node.outputs[1]!),
 			],
 			ints: [n, pixels, x1.shape.at(-1)!, x2?.shape.at(-1) ?? 0, groups, ACTIVATIONS[activation]],

@@ -209,39 +209,41 @@ interface Side {
 }
 
 /** A matrix operand in place if one of its last two axes is contiguous, with the transposition that reads it so. */
-function side(lowering: Lowering, value: Value, batchAxes: number, transposed: boolean): Side {
+function side(lowering: Lowering, value: Value, batchAxes: number, transposed: boolean, half: boolean): Side {
 	const view = lowering.strided(value);
 	const [rowStride, columnStride] = view.strides.slice(-2) as [number, number];
-	const flipped = columnStride !== 1 && rowStride === 1 && view.shape.at(-1) !== 1 && view.dtype === "f32";
+	const flipped = columnStride !== 1 && rowStride === 1 && view.shape.at(-1) !== 1 && (half || view.dtype === "f32");
 	if (flipped && batchAxes === view.shape.length - 2) {
 		const swap = (list: readonly number[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
 		const operand = lowering.pitched({ ...view, shape: swap(view.shape), strides: swap(view.strides) }, batchAxes);
 		if (operand) return { operand, transposed: !transposed };
 	}
-	return { operand: lowering.rows(value, { batchAxes }), transposed };
+	return { operand: lowering.rows(value, { batchAxes, half }), transposed };
 }
 
 function lowerMatmul(lowering: Lowering, node: Node): void {
 	const [a, b, bias, residual] = node.inputs as readonly [Value, Value, Value | null, Value | null];
 	const { transposeA, transposeB, activation, alpha } = node.attributes as unknown as MatmulAttributes;
 	const { batch, m, n, k, batchedA, batchedB } = matmulDims(a, b, transposeA, transposeB);
-	const left = side(lowering, a, batchedA ? a.rank - 2 : 0, transposeA);
+	const half = lowering.halves(a, b) !== null;
+	const left = side(lowering, a, batchedA ? a.rank - 2 : 0, transposeA, half);
 	// A frozen matrix is read from its packed copy, in either direction; weights of geglu layers are interleaved there.
 	const interleave = b.rank === 2 && frozenOf(b) ? lowering.interleaved(b) : false;
 	const [rows, columns] = b.shape.slice(-2) as [number, number];
 	const packed = b.rank === 2 ? lowering.packed(b, "matmul", [rows, columns, interleave ? 1 : 0]) : null;
 	const right = packed
 		? { operand: { ...packed, pitch: columns, batchStride: 0 }, transposed: transposeB }
-		: side(lowering, b, batchedB ? b.rank - 2 : 0, transposeB);
-	const preact = lowering.outputIfUsed(node.outputs[1]!);
+		: side(lowering, b, batchedB ? b.rank - 2 : 0, transposeB, half);
+	const [y, u] = node.outputs as readonly [Value, Value];
+	const preact = half ? lowering.resultIfUsed(u) : lowering.outputIfUsed(u);
 	const columnsOut = activation === "geglu" ? n / 2 : n;
 	lowering.call("matmul", node, {
 		operands: [
 			left.operand,
 			right.operand,
 			bias && lowering.contiguous(bias),
-			residual && lowering.contiguous(residual),
-			lowering.output(node.outputs[0]!),
+			residual && (half ? lowering.activation(residual) : lowering.contiguous(residual)),
+			half ? lowering.result(y) : lowering.output(y),
 			preact,
 		],
 		ints: [

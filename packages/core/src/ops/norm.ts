@@ -62,11 +62,12 @@ const layerNormGradOp = defineOp({
 		const channels = x.shape.at(-1)!;
 		lowering.call("layer_norm_grad", node, {
 			operands: [
-				lowering.contiguous(x),
+				lowering.activation(x),
 				weight && lowering.contiguous(weight),
 				lowering.contiguous(stats),
-				lowering.contiguous(dy),
-				...node.outputs.map((value) => lowering.outputIfUsed(value)),
+				lowering.activation(dy),
+				lowering.resultIfUsed(node.outputs[0]!),
+				...node.outputs.slice(1).map((value) => lowering.outputIfUsed(value)),
 			],
 			ints: [x.size / Math.max(1, channels), channels],
 		});
@@ -121,10 +122,10 @@ const layerNormOp = defineOp({
 		const channels = x.shape.at(-1)!;
 		lowering.call("layer_norm", node, {
 			operands: [
-				lowering.contiguous(x),
+				lowering.activation(x),
 				weight && lowering.contiguous(weight),
 				bias && lowering.contiguous(bias),
-				lowering.output(node.outputs[0]!),
+				lowering.result(node.outputs[0]!),
 				lowering.outputIfUsed(node.outputs[1]!),
 			],
 			ints: [x.size / Math.max(1, channels), channels],

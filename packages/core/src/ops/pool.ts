@@ -95,7 +95,7 @@ const pool2dGradOp = defineOp({
 		const [x, dy] = node.inputs as readonly [Value | null, Value];
 		const a = node.attributes as unknown as PoolGradAttributes;
 		lowering.call("pool2d_grad", node, {
-			operands: [x && lowering.contiguous(x), lowering.contiguous(dy), lowering.output(node.outputs[0]!)],
+			operands: [x && lowering.activation(x), lowering.activation(dy), lowering.result(node.outputs[0]!)],
 			ints: poolInts(gradGeometry(dy, a), dy.shape[3]!, a.mode),
 		});
 	},
@@ -134,7 +134,7 @@ const pool2dOp = defineOp({
 		const x = node.inputs[0]!;
 		const a = node.attributes as unknown as PoolAttributes;
 		lowering.call("pool2d", node, {
-			operands: [lowering.contiguous(x), lowering.output(node.outputs[0]!)],
+			operands: [lowering.activation(x), lowering.result(node.outputs[0]!)],
 			ints: poolInts(windowOver("pool2d", x, a.kernel, a), x.shape[3]!, a.mode),
 		});
 	},

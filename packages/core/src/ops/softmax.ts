@@ -28,7 +28,7 @@ const softmaxGradOp = defineOp({
 	lower: (lowering, node) => {
 		const [y, dy] = node.inputs as readonly [Value, Value];
 		lowering.call("softmax_grad", node, {
-			operands: [lowering.contiguous(y), lowering.contiguous(dy), lowering.output(node.outputs[0]!)],
+			operands: [lowering.activation(y), lowering.activation(dy), lowering.result(node.outputs[0]!)],
 			ints: [...rowsOf(y), node.attributes.log ? 1 : 0],
 		});
 	},
@@ -65,7 +65,7 @@ const softmaxOp = defineOp({
 	lower: (lowering, node) => {
 		const x = node.inputs[0]!;
 		lowering.call("softmax", node, {
-			operands: [lowering.contiguous(x), lowering.output(node.outputs[0]!)],
+			operands: [lowering.activation(x), lowering.result(node.outputs[0]!)],
 			ints: [...rowsOf(x), node.attributes.log ? 1 : 0],
 		});
 	},

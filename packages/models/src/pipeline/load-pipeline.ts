@@ -67,7 +67,10 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
 export async function loadPipeline(idOrPath: string, options: LoadPipelineOptions = {}): Promise<Pipeline> {
 	const { device: wanted = "auto", signal, onProgress } = options;
 	signal?.throwIfAborted();
-	const device = wanted instanceof Device ? wanted : await openDevice(wanted);
+	const device =
+		wanted instanceof Device
+			? wanted
+			: await openDevice(wanted, { activations: onCard(wanted) ? options.dtype : undefined });
 	const ownsDevice = device !== wanted;
 	let files: ModelFiles | undefined;
 	try {
@@ -99,6 +102,9 @@ export async function loadPipeline(idOrPath: string, options: LoadPipelineOption
 		throw error;
 	}
 }
+
+/** A card computes in the type that weights are held in; on the CPU that is storage alone. */
+const onCard = (device: string) => device.startsWith("cuda");
 
 interface Networks {
 	tokenizer: Tokenizer;

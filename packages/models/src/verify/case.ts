@@ -138,7 +138,8 @@ export class VerifyCase {
 	/** Compares with the expected tensor of this name. */
 	async compare(name: string, actual: ArrayLike<number>, bound: number): Promise<void> {
 		const { data, shape } = await this.input(name);
-		if (actual.length === data.length) this.note({ what: name, error: relativeError(actual, data), bound });
+		if (actual.length === data.length)
+			this.note({ what: name, error: relativeError(actual, data), bound, count: data.length });
 		else {
 			const detail = `${name} has ${actual.length} numbers; expected are ${data.length} as [${shape.join(", ")}]`;
 			this.note({ what: name, error: Number.MAX_VALUE, bound, detail });

@@ -27,6 +27,8 @@ export interface Comparison {
 	/** Relative, in the norm; 0 where all is exact. */
 	readonly error: number;
 	readonly bound: number;
+	/** How many numbers were compared, where they may be few. */
+	readonly count?: number;
 	/** What differs, for the message. */
 	readonly detail?: string;
 }

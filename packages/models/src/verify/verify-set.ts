@@ -1,6 +1,6 @@
 // Runs the cases of a reference set through the project.
 import { join, resolve } from "node:path";
-import { type Device, FormatError, openSafetensors } from "@dreamdist/core";
+import { ArgumentError, type Device, FormatError, openSafetensors } from "@dreamdist/core";
 import { z } from "zod";
 import { readJsonFile } from "../loading/json-file.js";
 import type { ModelFiles } from "../loading/model-files.js";
@@ -23,7 +23,8 @@ import { textEncoderCase } from "./kinds/text-encoder.js";
 import { tokenizerCase } from "./kinds/tokenizer.js";
 import { unetCase } from "./kinds/unet.js";
 import { dinoCase, dinov2Case } from "./kinds/vision-transformer.js";
-import { type CaseResult, failure, judge, summarise, type VerifyReport } from "./report.js";
+import { type CaseResult, type Comparison, summarise, type VerifyReport } from "./report.js";
+import { verifyCase } from "./yardstick.js";
 
 /** The kinds of cases that this package can check. */
 export const MODEL_CASE_KINDS: Readonly<Record<string, CaseKind>> = {
@@ -49,6 +50,8 @@ export const MODEL_CASE_KINDS: Readonly<Record<string, CaseKind>> = {
 
 export interface VerifyOptions {
 	device: Device;
+	/** Where the device computes in low precision: one that computes the same naively, whose errors are the measure of the device's. */
+	yardstick?: Device | undefined;
 	/** Kinds by name; default `MODEL_CASE_KINDS`. */
 	kinds?: Readonly<Record<string, CaseKind>> | undefined;
 	signal?: AbortSignal | undefined;
@@ -79,6 +82,7 @@ export async function verifySet(folder: string, options: VerifyOptions): Promise
 	}
 	const { kinds = MODEL_CASE_KINDS, signal, onCase } = options;
 	const runner = new VerifyRunner(options.device, signal);
+	const naive = options.yardstick && new VerifyRunner(options.yardstick, signal);
 	const models = new Models();
 	const results: CaseResult[] = [];
 	try {
@@ -89,7 +93,10 @@ export async function verifySet(folder: string, options: VerifyOptions): Promise
 				if (model === undefined) throw new FormatError("BAD_SET", path, "neither the case nor its set names a model");
 				return models.open(resolve(folder, model));
 			};
-			const result = await verifyCase(one, resolve(folder, one.file), kinds[one.kind], runner, openModelOf, folder);
+			const file = resolve(folder, one.file);
+			const kind = kinds[one.kind];
+			const compare = (by: VerifyRunner) => compareCase(one, file, kind, by, openModelOf, folder);
+			const result = await verifyCase(one.name, one.kind, compare, runner, naive);
 			signal?.throwIfAborted();
 			results.push(result);
 			onCase?.(result);
@@ -100,28 +107,23 @@ export async function verifySet(folder: string, options: VerifyOptions): Promise
 	return summarise(options.device.toString(), runner.launches, results);
 }
 
-async function verifyCase(
+async function compareCase(
 	attributes: z.infer<typeof caseSchema>,
 	file: string,
 	kind: CaseKind | undefined,
 	runner: VerifyRunner,
 	openModelOf: () => Promise<ModelFiles>,
 	folder: string,
-): Promise<CaseResult> {
-	const { name, kind: kindName } = attributes;
-	if (!kind) return failure(name, kindName, `cases of the kind "${kindName}" are not known`);
+): Promise<readonly Comparison[]> {
+	if (!kind) throw new ArgumentError(`cases of the kind "${attributes.kind}" are not known`);
+	const tensors = file.endsWith(".safetensors") ? await openSafetensors(file) : null;
 	try {
-		const tensors = file.endsWith(".safetensors") ? await openSafetensors(file) : null;
-		try {
-			const one = new VerifyCase(file, attributes, runner, openModelOf, folder, tensors);
-			await kind(one);
-			one.requireAllUsed();
-			return judge(name, kindName, one.comparisons);
-		} finally {
-			await tensors?.close();
-		}
-	} catch (error) {
-		return failure(name, kindName, (error as Error).message);
+		const one = new VerifyCase(file, attributes, runner, openModelOf, folder, tensors);
+		await kind(one);
+		one.requireAllUsed();
+		return one.comparisons;
+	} finally {
+		await tensors?.close();
 	}
 }
 
