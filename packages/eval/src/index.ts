@@ -10,6 +10,7 @@ export {
 	writeComparison,
 } from "./compare/comparison-file.js";
 export {
+	byReason,
 	type EvaluatedSet,
 	type EvaluateEvent,
 	type EvaluateOptions,

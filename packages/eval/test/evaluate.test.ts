@@ -42,7 +42,7 @@ describe("an evaluation", () => {
 				expect(each.interval[1]).toBeGreaterThanOrEqual(each.value - 1e-9);
 			}
 		expect(a!["clip-t"]!.value).toBeGreaterThan(-1);
-		expect(evaluation.unavailable.map(({ metric }) => metric).sort()).toEqual(["dino", "fd-dinov2", "lpips"]);
+		expect(evaluation.unavailable.map(({ metric }) => metric).sort()).toEqual(["fd-dinov2", "lpips"]);
 		expect(likenesses![0]!.likeness.nearestIndex).toHaveLength(12);
 	});
 
@@ -80,24 +80,45 @@ describe("an evaluation", () => {
 		expect(evaluation.notes.join(" ")).toContain("so few pictures (5 real)");
 		const two = await evaluate({ ...options, real: { name: "two", files: real.files.slice(0, 2) } });
 		expect(two.evaluation.sets[0]!.metrics.precision).toBeUndefined();
-		expect(two.evaluation.notes.join(" ")).toContain("Neighbourhoods need three pictures");
+		expect(two.evaluation.notes).toContain(
+			"Not measured for alike, which has 12 pictures to 2 real ones: Precision, for which at least 3 real and 3 generated pictures are needed.",
+		);
 		const single = await evaluate({
 			...options,
 			metrics: ["clip-i"],
 			real: { name: "1", files: real.files.slice(0, 1) },
 		});
 		expect(single.evaluation.sets[0]!.metrics["clip-i"]!.value).toBeGreaterThan(0);
+		const one = { name: "one", files: alike.files.slice(0, 1) };
+		const lonely = await evaluate({ ...options, real: few, sets: [one], metrics: ["clip-i", "fid"] });
+		expect(lonely.evaluation.sets[0]!.metrics).toEqual({ "clip-i": expect.objectContaining({ interval: null }) });
+		await expect(evaluate({ ...options, real: few, sets: [one], metrics: ["fid"] })).rejects.toThrow(
+			/^Not measured for one, which has 1 pictures to 5 real ones: FID, /,
+		);
+	});
+
+	test("puts no end of a distance's interval below 0, also for a set beside itself", async () => {
+		const { evaluation } = await evaluate({ device, real, sets: [real], metrics: ["fid", "cmmd"], instruments });
+		for (const { value, interval } of Object.values(evaluation.sets[0]!.metrics)) {
+			expect(value).toBeGreaterThanOrEqual(0);
+			expect(value).toBeLessThan(1e-6);
+			expect(interval![0]).toBeGreaterThanOrEqual(0);
+		}
 	});
 
 	test("refuses a metric that was named and can't be had", async () => {
 		const options = { device, real, sets: [alike] };
-		await expect(evaluate({ ...options, metrics: ["dino"], instruments })).rejects.toThrow(/dino has no counterpart/);
+		await expect(evaluate({ ...options, metrics: ["fd-dinov2"], instruments })).rejects.toThrow(
+			/fd-dinov2 has no counterpart/,
+		);
 		const encoders = join(folder, "none");
 		process.env.HF_HUB_CACHE = encoders;
 		await expect(evaluate({ ...options, metrics: ["fid"], encoders })).rejects.toThrow(
 			'fetch it with "pull inception"',
 		);
-		await expect(evaluate({ ...options, encoders })).rejects.toThrow(/nothing can be measured: .*pull inception/);
+		await expect(evaluate({ ...options, encoders })).rejects.toThrow(
+			/nothing can be measured: .*pull inception.*pull lpips-alex.*--instruments mini/,
+		);
 		delete process.env.HF_HUB_CACHE;
 		const broken = { name: "broken", files: [join(folder, "model/classifier/config.json")] };
 		await expect(evaluate({ ...options, sets: [broken], metrics: ["fid"], instruments })).rejects.toThrow(

@@ -6,7 +6,6 @@ import { addExample, parseSeed } from "../common-options.js";
 import type { CommandContext, CommandModule } from "../context.js";
 import { UsageError } from "../errors.js";
 import { resolveModel } from "../model-path.js";
-import type { Output } from "../output.js";
 import { userPath, writableFolder } from "../paths.js";
 import { ProgressLine } from "../progress-line.js";
 
@@ -16,6 +15,7 @@ interface EvalOptions {
 	metrics?: string[];
 	fid: "pytorch-fid" | "torch-fidelity" | "clean-fid";
 	dinov2: "small" | "base" | "large";
+	lpips: "alex" | "vgg";
 	encoders?: string;
 	instruments?: string;
 	prompt?: string;
@@ -45,7 +45,7 @@ async function run(context: CommandContext<EvalOptions>): Promise<number> {
 	for (const [i, folder] of folders.entries()) sets.push({ name: names[i]!, files: await filesOf(folder) });
 	if (options.out !== undefined) await writableFolder(userPath(options.out, directory));
 	const device = await openDevice(options.device);
-	const progress = new EvaluationProgress(!options.quiet && !options.json, output);
+	const progress = new EvaluationProgress(!options.quiet && !options.json);
 	try {
 		const result = await evaluation.evaluate({
 			device,
@@ -54,6 +54,7 @@ async function run(context: CommandContext<EvalOptions>): Promise<number> {
 			metrics,
 			fid: options.fid,
 			dinov2: options.dinov2,
+			lpips: options.lpips,
 			encoders: options.encoders && userPath(options.encoders, directory),
 			instruments: options.instruments && (await resolveModel(options.instruments, directory)),
 			prompt: options.prompt,
@@ -63,6 +64,7 @@ async function run(context: CommandContext<EvalOptions>): Promise<number> {
 			onProgress: progress.show,
 		});
 		progress.clear();
+		for (const line of evaluation.byReason(result.evaluation.unavailable)) output.notice(`Not measured: ${line}`);
 		if (options.out !== undefined) {
 			const out = userPath(options.out, directory);
 			await evaluation.writeEvaluationPage(out, result, real, sets);
@@ -89,17 +91,10 @@ class EvaluationProgress {
 	private line: ProgressLine | null = null;
 	private unit = "";
 
-	constructor(
-		private readonly enabled: boolean,
-		private readonly output: Output,
-	) {}
+	constructor(private readonly enabled: boolean) {}
 
 	show = (event: EvaluateEvent): void => {
-		if (event.kind === "unavailable") {
-			this.clear();
-			this.output.notice(`Not measured: ${event.metric}. ${event.reason}`);
-			return;
-		}
+		if (event.kind === "unavailable") return;
 		const unit = `${event.encoder}, ${event.set}: picture`;
 		if (unit !== this.unit) {
 			this.clear();
@@ -163,6 +158,7 @@ const evaluateCommand: CommandModule = {
 					.default("pytorch-fid"),
 			)
 			.addOption(new Option("--dinov2 <size>", "which DINOv2").choices(["small", "base", "large"]).default("large"))
+			.addOption(new Option("--lpips <net>", "which LPIPS").choices(["alex", "vgg"]).default("alex"))
 			.option("--prompt <text>", "prompt of all generated pictures, for CLIP-T; else what each picture's recipe says")
 			.option("--encoders <folder>", "folder of public encoders, looked into before the Hub's cache")
 			.option("--instruments <model>", "measure with this model's own classifier and encoders, which needs no download")

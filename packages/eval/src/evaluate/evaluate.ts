@@ -20,7 +20,7 @@ import {
 	readManifold,
 } from "./measures.js";
 import { METRIC_NAMES, type MetricName, metricRow, type Space } from "./metric-table.js";
-import { sampleNotes } from "./sample-notes.js";
+import { sampleNotes, tooFewPictures } from "./sample-notes.js";
 import { embedPrompts, openSpace, type SpaceOptions } from "./spaces.js";
 
 /** Picture files under a name. */
@@ -45,6 +45,8 @@ export interface EvaluateOptions {
 	readonly fid?: FidPreprocessing | undefined;
 	/** Default "large". */
 	readonly dinov2?: "small" | "base" | "large" | undefined;
+	/** Classifier that LPIPS is of. Default "alex", which is the usual one for distances of pictures. */
+	readonly lpips?: "alex" | "vgg" | undefined;
 	/** Folder of public encoders, looked into before the Hub's cache. */
 	readonly encoders?: string | undefined;
 	/** A model folder whose classifier and towers measure instead of public encoders. */
@@ -72,6 +74,13 @@ export interface Evaluation {
 	readonly unavailable: readonly { readonly metric: MetricName; readonly reason: string }[];
 	/** What to know when reading the numbers. */
 	readonly notes: readonly string[];
+}
+
+/** What could not be measured, a line per reason. */
+export function byReason(unavailable: Evaluation["unavailable"]): string[] {
+	const metrics = new Map<string, string[]>();
+	for (const { metric, reason } of unavailable) metrics.set(reason, [...(metrics.get(reason) ?? []), metric]);
+	return [...metrics].map(([reason, names]) => `${names.join(", ")}: ${reason}`);
 }
 
 /** An evaluation with what its page shows of single pictures. */
@@ -114,7 +123,7 @@ class EvaluationRun {
 		const wanted = named ?? METRIC_NAMES;
 		for (const metric of wanted) await this.prepare(metric);
 		const measured = wanted.filter((metric) => !this.unavailable.has(metric));
-		if (measured.length === 0) throw new ArgumentError(`nothing can be measured: ${[...this.unavailable.values()][0]}`);
+		if (measured.length === 0) throw this.nothing();
 		const results: EvaluatedSet[] = [];
 		for (const [index, set] of sets.entries()) {
 			const metrics: Partial<Record<MetricName, Measured & { encoder: string }>> = {};
@@ -125,15 +134,34 @@ class EvaluationRun {
 			}
 			results.push({ name: set.name, pictures: set.files.length, metrics });
 		}
+		if (results.every(({ metrics }) => Object.keys(metrics).length === 0)) throw this.tooFew(results, measured);
 		const evaluation: Evaluation = {
 			real: { name: real.name, pictures: real.files.length },
 			sets: results,
 			unavailable: [...this.unavailable].map(([metric, reason]) => ({ metric, reason })),
 			notes: sampleNotes(real.files.length, results, {
 				ownInstruments: this.options.instruments !== undefined,
+				wanted: measured,
 			}),
 		};
 		return { evaluation, likenesses: this.likenesses() };
+	}
+
+	/** Without an encoder there is no evaluation; a model's own instruments are one way out. */
+	private nothing(): ArgumentError {
+		const reasons = [...new Set(this.unavailable.values())].join(" ");
+		const own =
+			this.options.instruments === undefined ? ' Or measure with a model\'s own, as "--instruments mini" does.' : "";
+		return new ArgumentError(`nothing can be measured: ${reasons}${own}`);
+	}
+
+	/** Not a single number came out. */
+	private tooFew(results: readonly EvaluatedSet[], wanted: readonly MetricName[]): ArgumentError {
+		const { length } = this.options.real.files;
+		const reasons = results.flatMap((set) => tooFewPictures(length, set, wanted));
+		return new ArgumentError(
+			[...reasons, ...[...this.unavailable].map(([metric, reason]) => `${metric}: ${reason}`)].join(" "),
+		);
 	}
 
 	private spaceOf(metric: MetricName): Space | null {
@@ -143,9 +171,9 @@ class EvaluationRun {
 
 	/** Makes the features that a metric needs, or says why they can't be had. */
 	private async prepare(metric: MetricName): Promise<void> {
-		const { instruments, encoders, metrics: named } = this.options;
+		const { instruments, metrics: named } = this.options;
 		try {
-			if (metric === "lpips") await findEncoder("lpips-alex", { folder: encoders });
+			if (metric === "lpips") await this.findLpips();
 			else {
 				const space = this.spaceOf(metric);
 				if (space === null)
@@ -258,11 +286,11 @@ class EvaluationRun {
 	}
 
 	private async measureLpips(index: number, random: SeededRandom): Promise<(Measured & { encoder: string }) | null> {
-		const { device, sets, encoders, signal } = this.options;
+		const { device, sets, lpips, signal } = this.options;
 		const { files } = sets[index]!;
 		const m = files.length;
 		if (m < 2) return null;
-		const path = await findEncoder("lpips-alex", { folder: encoders });
+		const path = await this.findLpips();
 		const pairs = await lpipsPairs(device, path, m, (i) => readImage(files[i]!), random, signal);
 		let matrix: Float64Array | null = null;
 		if (pairs.distance.length === (m * (m - 1)) / 2) {
@@ -273,7 +301,15 @@ class EvaluationRun {
 				matrix[j * m + i] = distance;
 			}
 		}
-		return { ...measurePairs(pairs.distance, matrix, m, random), encoder: "LPIPS, AlexNet" };
+		return {
+			...measurePairs(pairs.distance, matrix, m, random),
+			encoder: lpips === "vgg" ? "LPIPS, VGG" : "LPIPS, AlexNet",
+		};
+	}
+
+	private findLpips(): Promise<string> {
+		const { lpips = "alex", encoders } = this.options;
+		return findEncoder(`lpips-${lpips}`, { folder: encoders });
 	}
 
 	private likenesses(): EvaluationWithPictures["likenesses"] {

@@ -11,7 +11,7 @@ import type { SeededRandom } from "../statistics/random.js";
 
 export interface Measured {
 	readonly value: number;
-	/** 95 %, over the generated pictures; the real ones are taken as they are. Null where resampling would take too long. */
+	/** 95 %, over the generated pictures; the real ones are taken as they are. Null for fewer than three pictures, and where resampling would take too long. */
 	readonly interval: Interval | null;
 	/** Further numbers by name. */
 	readonly detail?: Readonly<Record<string, number>>;
@@ -19,6 +19,8 @@ export interface Measured {
 
 /** Larger sets have no resampled distances: each would cost as much as the first. */
 const RESAMPLED_AT_MOST = 400;
+/** Fewer pictures resampled are hardly ever others. */
+const RESAMPLED_AT_LEAST = 3;
 /** Resamples of a mean, and of what takes a decomposition each. */
 const MEANS = 1000;
 const DECOMPOSITIONS = 200;
@@ -27,16 +29,20 @@ const SUBSETS = 100;
 const SUBSET_SIZE = 1000;
 
 const isSmall = (real: FeatureSet, generated: FeatureSet) =>
-	Math.max(real.rows, generated.rows) <= RESAMPLED_AT_MOST && generated.rows > 2;
+	Math.max(real.rows, generated.rows) <= RESAMPLED_AT_MOST && generated.rows >= RESAMPLED_AT_LEAST;
+
+/** A distance is never below 0; shifting its interval, and rounding, may be. */
+const notBelowZero = ([low, high]: Interval): Interval => [Math.max(0, low), Math.max(0, high)];
 
 export function measureFrechet(real: FeatureSet, generated: FeatureSet, random: SeededRandom): Measured {
 	const { distance, meanTerm } = frechetDistance(real, generated);
-	if (!isSmall(real, generated)) return { value: distance, interval: null, detail: { meanTerm } };
+	const value = Math.max(0, distance);
+	if (!isSmall(real, generated)) return { value, interval: null, detail: { meanTerm } };
 	const products = productsOf(real, generated);
 	// Fewer than two different pictures have no covariance.
 	const statistic = (indices: Int32Array) => resampledFrechet(products, indices);
 	const interval = bootstrapInterval(generated.rows, statistic, random, { resamples: DECOMPOSITIONS, centred: true });
-	return { value: distance, interval, detail: { meanTerm } };
+	return { value, interval: notBelowZero(interval), detail: { meanTerm } };
 }
 
 /** Over all pictures; from 1,000 of each on, over subsets as it is customary. */
@@ -64,7 +70,7 @@ export function measureCmmd(real: FeatureSet, generated: FeatureSet, random: See
 	const products = productsOf(normalizedRows(real), normalizedRows(generated));
 	// Of unit vectors, |x − y|² = 2 − 2 x·y; the kernel is exp(−|x − y|² / 200).
 	const kernel = (values: Float64Array) => values.map((product) => 1000 * Math.exp((product - 1) / 100));
-	return { value, interval: kernelInterval(products, kernel, true, random) };
+	return { value, interval: notBelowZero(kernelInterval(products, kernel, true, random)) };
 }
 
 function kernelInterval(
@@ -85,7 +91,7 @@ export function measureLikeness(real: FeatureSet, generated: FeatureSet, random:
 
 export function measureMean(values: Float64Array, random: SeededRandom): Measured {
 	const value = values.reduce((sum, each) => sum + each, 0) / values.length;
-	return { value, interval: meanInterval(values, random, MEANS) };
+	return { value, interval: values.length < RESAMPLED_AT_LEAST ? null : meanInterval(values, random, MEANS) };
 }
 
 export function measureMemorisation(real: FeatureSet, generated: FeatureSet, random: SeededRandom): Measured {
@@ -132,7 +138,7 @@ export function measureManifold(readings: ManifoldReadings, metric: ManifoldMetr
 
 export function measureVendi(generated: FeatureSet, random: SeededRandom): Measured {
 	const value = vendiScore(generated);
-	if (generated.rows > RESAMPLED_AT_MOST || generated.rows < 3) return { value, interval: null };
+	if (generated.rows > RESAMPLED_AT_MOST || generated.rows < RESAMPLED_AT_LEAST) return { value, interval: null };
 	const { generated: cosines, m } = productsOf(normalizedRows(generated), normalizedRows(generated));
 	const statistic = (indices: Int32Array) => resampledVendi(cosines, m, indices);
 	const options = { resamples: DECOMPOSITIONS, centred: true };
@@ -148,7 +154,7 @@ export function measurePairs(
 ): Measured {
 	const value = distances.reduce((sum, each) => sum + each, 0) / distances.length;
 	const detail = { pairs: distances.length };
-	if (!matrix) return { value, interval: null, detail };
+	if (!matrix || m < RESAMPLED_AT_LEAST) return { value, interval: null, detail };
 	const statistic = (indices: Int32Array) => resampledPairs(matrix, m, indices);
 	return { value, interval: bootstrapInterval(m, statistic, random, { resamples: MEANS }), detail };
 }

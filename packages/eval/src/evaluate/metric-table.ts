@@ -11,6 +11,8 @@ export interface MetricRow {
 	readonly space: Space | null;
 	/** Of a model's own instruments; null: they have none for it. */
 	readonly ownSpace: Space | null;
+	/** Real and generated pictures that it needs at least; one of each where nothing is said. */
+	readonly needs?: { readonly real: number; readonly generated: number };
 	/** In a sentence, for reports. */
 	readonly says: string;
 }
@@ -22,6 +24,7 @@ const rows = [
 		better: "lower",
 		space: "inception",
 		ownSpace: "classifier",
+		needs: { real: 2, generated: 2 },
 		says: "Fréchet distance between the features of real and generated pictures.",
 	},
 	{
@@ -30,6 +33,7 @@ const rows = [
 		better: "lower",
 		space: "inception",
 		ownSpace: "classifier",
+		needs: { real: 2, generated: 2 },
 		says: "Kernel distance between the same features, unbiased however few the pictures; it may be negative.",
 	},
 	{
@@ -38,6 +42,7 @@ const rows = [
 		better: "lower",
 		space: "dinov2",
 		ownSpace: null,
+		needs: { real: 2, generated: 2 },
 		says: "Fréchet distance in DINOv2's features.",
 	},
 	{
@@ -61,7 +66,7 @@ const rows = [
 		title: "DINO",
 		better: "higher",
 		space: "dino",
-		ownSpace: null,
+		ownSpace: "classifier",
 		says: "The same with DINO's features, which tell individuals apart better.",
 	},
 	{
@@ -78,6 +83,7 @@ const rows = [
 		better: "higher",
 		space: "dinov2",
 		ownSpace: "classifier",
+		needs: { real: 3, generated: 3 },
 		says: "Share of generated pictures within some real picture's neighbourhood.",
 	},
 	{
@@ -86,6 +92,7 @@ const rows = [
 		better: "higher",
 		space: "dinov2",
 		ownSpace: "classifier",
+		needs: { real: 3, generated: 3 },
 		says: "Share of real pictures within some generated picture's neighbourhood.",
 	},
 	{
@@ -94,6 +101,7 @@ const rows = [
 		better: "higher",
 		space: "dinov2",
 		ownSpace: "classifier",
+		needs: { real: 3, generated: 3 },
 		says: "Real neighbourhoods that a generated picture lies in, per neighbour.",
 	},
 	{
@@ -102,6 +110,7 @@ const rows = [
 		better: "higher",
 		space: "dinov2",
 		ownSpace: "classifier",
+		needs: { real: 3, generated: 3 },
 		says: "Share of real pictures with a generated one in their neighbourhood.",
 	},
 	{
@@ -118,6 +127,7 @@ const rows = [
 		better: "higher",
 		space: null,
 		ownSpace: null,
+		needs: { real: 1, generated: 2 },
 		says: "Mean perceptual distance between generated pictures.",
 	},
 	{

@@ -1,14 +1,14 @@
 // An evaluation on one page: the table, what to know about it, and the pictures behind it.
 import { join } from "node:path";
 import { writeFileAtomic } from "@dreamdist/core";
-import type { Evaluation, EvaluationWithPictures, PictureFiles } from "../evaluate/evaluate.js";
+import { byReason, type Evaluation, type EvaluationWithPictures, type PictureFiles } from "../evaluate/evaluate.js";
 import { METRICS, type MetricRow } from "../evaluate/metric-table.js";
 import type { Likeness } from "../metrics/similarity.js";
 import { escaped, page, short } from "./html.js";
 import { Thumbnails } from "./thumbnails.js";
 
 /** Pictures shown with their nearest reference, and on each sheet. */
-const NEAREST_SHOWN = 24;
+const NEAREST_SHOWN = 48;
 const SHEET = 8;
 
 const ARROWS: Record<MetricRow["better"], string> = { lower: " ↓", higher: " ↑", neither: "" };
@@ -74,10 +74,12 @@ async function setPictures(
 		return `<div class="pictures">${figures.join("")}</div>`;
 	};
 	const shown = Math.min(NEAREST_SHOWN, set.files.length);
+	// Where all are on the first sheet, there are none for the second.
+	const least = byMean.slice(SHEET).slice(-SHEET).reverse();
 	return `<h2>${escaped(set.name)}</h2>
 <h3>Nearest references <span class="soft">(the ${shown} closest of ${set.files.length}; generated left, reference right)</span></h3><div class="pictures">${pairs.join("")}</div>
 <h3>Most like the references</h3>${await sheet(byMean.slice(0, SHEET))}
-<h3>Least like the references</h3>${await sheet(byMean.slice(-Math.min(SHEET, Math.max(0, byMean.length - SHEET))).reverse())}`;
+${least.length > 0 ? `<h3>Least like the references</h3>${await sheet(least)}` : ""}`;
 }
 
 /** Writes `index.html`, `evaluation.json` and the thumbnails they need into a folder that exists. */
@@ -91,7 +93,7 @@ export async function writeEvaluationPage(
 	const pictures: string[] = [];
 	for (const [i, set] of sets.entries())
 		if (likenesses) pictures.push(await setPictures(thumbnails, real, set, likenesses[i]!.likeness));
-	const missing = evaluation.unavailable.map(({ metric, reason }) => `${metric}: ${reason}`);
+	const missing = byReason(evaluation.unavailable);
 	const body = `<p>${evaluation.real.pictures} real pictures: ${escaped(evaluation.real.name)}.</p>
 ${metricsTable(evaluation)}
 ${list(evaluation.notes)}

@@ -1,5 +1,6 @@
 // Where the public encoders live, and where they are on this machine.
 import { existsSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { ArgumentError } from "@dreamdist/core";
 import { resolveCached } from "../hub/cache.js";
@@ -16,7 +17,13 @@ interface PublishedFile {
 	readonly sha256?: string;
 }
 
-type EncoderSource = { readonly repository: string } | { readonly files: readonly PublishedFile[] };
+type EncoderSource = (
+	| { readonly repository: string; readonly files?: never }
+	| { readonly files: readonly PublishedFile[]; readonly repository?: never }
+) & {
+	/** Names of single files that hold the same weights, as other programs fetch them. */
+	readonly others?: readonly string[];
+};
 
 const lpipsFile = (name: string): PublishedFile => ({
 	name: `${name}.pth`,
@@ -37,14 +44,16 @@ const SOURCES = {
 				sha256: "6726825d",
 			},
 		],
+		// torch-fidelity's.
+		others: ["pt_inception-2015-12-05-6726825d.pth", "weights-inception-2015-12-05-6726825d.pth"],
 	},
 	"clip-vit-base-patch32": { repository: "openai/clip-vit-base-patch32" },
 	"clip-vit-large-patch14": { repository: "openai/clip-vit-large-patch14" },
 	"clip-vit-large-patch14-336": { repository: "openai/clip-vit-large-patch14-336" },
-	"dino-vits16": { repository: "facebook/dino-vits16" },
-	"dinov2-small": { repository: "facebook/dinov2-small" },
-	"dinov2-base": { repository: "facebook/dinov2-base" },
-	"dinov2-large": { repository: "facebook/dinov2-large" },
+	"dino-vits16": { repository: "facebook/dino-vits16", others: ["dino_deitsmall16_pretrain.pth"] },
+	"dinov2-small": { repository: "facebook/dinov2-small", others: ["dinov2_vits14_pretrain.pth"] },
+	"dinov2-base": { repository: "facebook/dinov2-base", others: ["dinov2_vitb14_pretrain.pth"] },
+	"dinov2-large": { repository: "facebook/dinov2-large", others: ["dinov2_vitl14_pretrain.pth"] },
 	"lpips-alex": { files: [torchvisionFile("alexnet-owt-7be5be79.pth"), lpipsFile("alex")] },
 	"lpips-vgg": { files: [torchvisionFile("vgg16-397923af.pth"), lpipsFile("vgg")] },
 } satisfies Record<string, EncoderSource>;
@@ -57,8 +66,11 @@ export function isPublicEncoder(name: string): name is PublicEncoder {
 	return Object.hasOwn(SOURCES, name);
 }
 
-/** Inception's other public file; the same weights. */
-const INCEPTION_ALIAS = "weights-inception-2015-12-05-6726825d.pth";
+/** Where PyTorch's programs keep the files that they fetch, pytorch-fid, torch-fidelity and the DINOs' among them. */
+function torchFolder(): string {
+	const cache = process.env.XDG_CACHE_HOME?.trim() || join(homedir(), ".cache");
+	return join(process.env.TORCH_HOME?.trim() || join(cache, "torch"), "hub", "checkpoints");
+}
 
 /** Folder of encoders that are not on the Hub, beside its repositories. */
 function filesFolder(encoder: PublicEncoder, cacheDir?: string): string {
@@ -68,11 +80,12 @@ function filesFolder(encoder: PublicEncoder, cacheDir?: string): string {
 /** What `pull` is given to fetch an encoder. */
 export function encoderPullName(encoder: PublicEncoder): string {
 	const source: EncoderSource = SOURCES[encoder];
-	return "repository" in source ? source.repository : encoder;
+	return source.repository ?? encoder;
 }
 
 /**
- * Where an encoder's files are on this machine. Never uses the network.
+ * Where an encoder's files are on this machine: in a folder of the user's, among what `pull` has fetched, or in PyTorch's own cache. Never uses
+ * the network.
  *
  * @param options folder: looked into first, for `<encoder>/`, `<encoder>.pth` or the published files' own names
  * @throws HubError `HUB_NOT_CACHED` with the command that fetches it
@@ -82,21 +95,26 @@ export async function findEncoder(
 	{ folder, cacheDir }: { folder?: string | undefined; cacheDir?: string | undefined } = {},
 ): Promise<string> {
 	const source: EncoderSource = SOURCES[encoder];
-	const names = "files" in source && source.files.length === 1 ? [source.files[0]!.name, INCEPTION_ALIAS] : [];
+	const others = source.others ?? [];
 	const candidates =
-		folder === undefined ? [] : [encoder, `${encoder}.pth`, ...names].map((name) => join(folder, name));
-	if ("files" in source) {
+		folder === undefined ? [] : [encoder, `${encoder}.pth`, ...others].map((name) => join(folder, name));
+	if (source.files) {
 		const own = filesFolder(encoder, cacheDir);
 		if (source.files.every(({ name }) => existsSync(join(own, name))))
 			candidates.push(source.files.length === 1 ? join(own, source.files[0]!.name) : own);
 	}
 	const found = candidates.find((path) => existsSync(path));
 	if (found !== undefined) return found;
+	const fetchedByOthers = others.map((name) => join(torchFolder(), name)).find((path) => existsSync(path));
 	const missing = `The encoder ${encoder} is not on this machine; fetch it with "pull ${encoderPullName(encoder)}".`;
-	if ("files" in source) throw new HubError("HUB_NOT_CACHED", missing);
+	if (source.files) {
+		if (fetchedByOthers !== undefined) return fetchedByOthers;
+		throw new HubError("HUB_NOT_CACHED", missing);
+	}
 	try {
 		return await resolveCached(source.repository, { cacheDir });
 	} catch (cause) {
+		if (fetchedByOthers !== undefined) return fetchedByOthers;
 		throw new HubError("HUB_NOT_CACHED", missing, { cause });
 	}
 }
@@ -108,7 +126,7 @@ export async function findEncoder(
  */
 export async function pullEncoder(encoder: PublicEncoder, options: PullOptions = {}): Promise<string> {
 	const source: EncoderSource = SOURCES[encoder];
-	if ("repository" in source) return pull(source.repository, options);
+	if (source.repository !== undefined) return pull(source.repository, options);
 	if (options.files)
 		throw new ArgumentError(`${encoder} is not a repository, so there are no files of it to choose from`);
 	const settings = await hubSettings(options);

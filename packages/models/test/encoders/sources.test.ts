@@ -17,6 +17,7 @@ let cacheDir: string;
 beforeEach(async () => {
 	cacheDir = await mkdtemp(join(tmpdir(), "dd-encoders-"));
 	vi.stubEnv("HF_HUB_OFFLINE", "");
+	vi.stubEnv("TORCH_HOME", join(cacheDir, "torch"));
 });
 afterEach(async () => {
 	vi.unstubAllGlobals();
@@ -77,6 +78,22 @@ test("what has come is found, and not fetched again", async () => {
 	await mkdir(own);
 	await writeFile(join(own, "weights-inception-2015-12-05-6726825d.pth"), "inception");
 	expect(await findEncoder("inception", { folder: own, cacheDir })).toMatch(/weights-inception/);
+	await writeFile(join(own, "dinov2_vitl14_pretrain.pth"), "dinov2");
+	expect(await findEncoder("dinov2-large", { folder: own, cacheDir })).toMatch(/dinov2_vitl14_pretrain\.pth$/);
+	await expect(findEncoder("dinov2-small", { folder: own, cacheDir })).rejects.toThrow("pull facebook/dinov2-small");
+});
+
+test("what PyTorch's programs have fetched is found too, after what was pulled", async () => {
+	const checkpoints = join(cacheDir, "torch", "hub", "checkpoints");
+	await mkdir(checkpoints, { recursive: true });
+	for (const name of ["pt_inception-2015-12-05-6726825d.pth", "dino_deitsmall16_pretrain.pth"])
+		await writeFile(join(checkpoints, name), "weights");
+	expect(await findEncoder("inception", { cacheDir })).toBe(join(checkpoints, "pt_inception-2015-12-05-6726825d.pth"));
+	expect(await findEncoder("dino-vits16", { cacheDir })).toBe(join(checkpoints, "dino_deitsmall16_pretrain.pth"));
+	await mkdir(join(cacheDir, "dreamdist-encoders", "inception"), { recursive: true });
+	const pulled = join(cacheDir, "dreamdist-encoders", "inception", "pt_inception-2015-12-05-6726825d.pth");
+	await writeFile(pulled, "weights");
+	expect(await findEncoder("inception", { cacheDir })).toBe(pulled);
 });
 
 test("of a network that was only published pickled, the pickle is fetched, with its tokenizer", () => {
