@@ -61,6 +61,11 @@ export const commandTable: readonly CommandRow[] = [
 		load: async () => (await import("./commands/study.js")).default,
 	},
 	{
+		name: "compare",
+		summary: "compare methods on reference sets: train, paint, measure, one table",
+		load: async () => (await import("./commands/compare.js")).default,
+	},
+	{
 		name: "verify",
 		summary: "compare every part of the engine with reference numbers on this machine",
 		load: async () => (await import("./commands/verify.js")).default,

@@ -1,4 +1,6 @@
 // @dreamdist/eval: metrics of generated pictures, evaluation and its reports, comparisons of methods, human studies.
+export { type CellMetrics, type CellProgress, runCell } from "./compare/cell.js";
+export { type CompareEvent, type CompareOptions, compare } from "./compare/compare.js";
 export {
 	COMPARISON_FILE,
 	type ComparisonCell,
@@ -9,6 +11,25 @@ export {
 	readComparison,
 	writeComparison,
 } from "./compare/comparison-file.js";
+export {
+	COMPARED_METHODS,
+	type ComparedMethod,
+	type ComparePlan,
+	type CompareSettings,
+	PAPER_METHODS,
+	SETTINGS_TABLES,
+	type SetTexts,
+	type SetToCompare,
+	setTextsSchema,
+} from "./compare/plan.js";
+export { REPORT_FILES, writeComparisonReport } from "./compare/report.js";
+export {
+	type ComparisonTable,
+	comparisonTable,
+	leadSentences,
+	readCellMetrics,
+	tableMarkdown,
+} from "./compare/table.js";
 export {
 	byReason,
 	type EvaluatedSet,
