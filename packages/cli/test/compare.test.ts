@@ -79,6 +79,7 @@ describe("dreamdist compare", () => {
 		["a folder that does not say what it shows", () => [at("tiny")], "it says what the set shows", 1],
 		["an unknown drawn set", () => ["--sets", "cathedrals"], 'there is no reference set "cathedrals"', 2],
 		["an unknown method", () => [at("red"), "--methods", "hypernetwork"], 'there is no method "hypernetwork"', 2],
+		["an unknown sampler", () => [at("red"), "--sampler", "leapfrog"], "--sampler leapfrog does not exist", 2],
 		["drawn sets beside folders", () => [at("red"), "--sets", "grey-city"], "leave one out", 2],
 		[
 			"a table that is none",

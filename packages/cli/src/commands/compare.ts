@@ -60,6 +60,7 @@ async function run(context: CommandContext<CompareArguments>): Promise<number> {
 	try {
 		const sets = isNew ? await readSets(context, drawn) : [];
 		const methods = isNew ? checkMethods(options.methods, evaluation) : [];
+		const sampler = isNew ? await checkSampler(options.sampler) : null;
 		const table = isNew ? await methodTable(options, model, directory, evaluation) : {};
 		await writableFolder(folder);
 		const pipe = await loadPipeline(await loadableModel(model, directory), {
@@ -76,7 +77,7 @@ async function run(context: CommandContext<CompareArguments>): Promise<number> {
 				: chooseEncoders(options, pipe.path);
 			const measuredBy = instruments === null ? pipe.path : await resolveModel(instruments, directory);
 			const plan: ComparePlan | null = isNew
-				? planOf(options, { model, sets, methods, table, encoders, instruments })
+				? planOf(options, { model, sets, methods, table, sampler, encoders, instruments })
 				: null;
 			const result = await evaluation.compare({
 				folder,
@@ -161,6 +162,14 @@ function checkMethods(
 	});
 }
 
+async function checkSampler(given: string | undefined): Promise<ComparePlan["settings"]["sampler"]> {
+	if (given === undefined) return null;
+	const { SAMPLER_NAMES } = await import("@dreamdist/core");
+	const found = SAMPLER_NAMES.find((name) => name === given);
+	if (found) return found;
+	throw new UsageError(`--sampler ${given} does not exist; choose one of ${SAMPLER_NAMES.join(", ")}`);
+}
+
 type Table = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 /** `--settings`: one of the tables, or a file that changes some of the entries of the model's own. */
@@ -202,12 +211,13 @@ function planOf(
 		sets: readonly SetToCompare[];
 		methods: readonly ComparedMethod[];
 		table: Table;
+		sampler: ComparePlan["settings"]["sampler"];
 		encoders: "own" | "public";
 		instruments: string | null;
 	},
 ): ComparePlan {
-	const { quick = false, size, steps, guidance, seeds, sampler } = options;
-	const { model, sets, methods, table, encoders, instruments } = chosen;
+	const { quick = false, size, steps, guidance, seeds } = options;
+	const { model, sets, methods, table, sampler, encoders, instruments } = chosen;
 	const counts = quick ? QUICK : FULL;
 	const shortened = (method: ComparedMethod) => {
 		const own = QUICK_STEPS[method];
@@ -222,7 +232,7 @@ function planOf(
 			pictures: options.pictures ?? counts.pictures,
 			priorPictures: options.priorPictures ?? counts.priorPictures,
 			size: size === undefined ? null : [size, size],
-			sampler: (sampler ?? null) as ComparePlan["settings"]["sampler"],
+			sampler,
 			steps: steps ?? (quick ? QUICK.samplingSteps : null),
 			guidance: guidance ?? null,
 			methods: Object.fromEntries(methods.map((method) => [method, shortened(method)])),

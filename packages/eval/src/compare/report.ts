@@ -4,7 +4,14 @@ import { contactSheet, type ImageU8, readImage, writeFileAtomic, writePng } from
 import { escaped, page } from "../report/html.js";
 import { thumbnailOf } from "../report/thumbnails.js";
 import type { ComparisonFile } from "./comparison-file.js";
-import { type ComparisonTable, comparisonTable, formatEntry, leadSentences, tableMarkdown } from "./table.js";
+import {
+	type ComparisonTable,
+	comparisonTable,
+	formatEntry,
+	leadSentences,
+	readCellMetrics,
+	tableMarkdown,
+} from "./table.js";
 
 export const REPORT_FILES = {
 	table: "table.md",
@@ -14,37 +21,43 @@ export const REPORT_FILES = {
 } as const;
 
 /** Pictures of each set and method in the figure, and their side. */
-const SHOWN = 3;
+const SHOWN = 4;
 const SIDE = 96;
+const GAP = 3;
+
+/** Pictures side by side, as one cell of the figure; undefined where there are none. */
+async function strip(folder: string, files: readonly string[]): Promise<ImageU8 | undefined> {
+	const pictures: ImageU8[] = [];
+	for (const file of files.slice(0, SHOWN)) pictures.push(thumbnailOf(await readImage(join(folder, file)), SIDE));
+	return pictures.length === 0 ? undefined : (await contactSheet([pictures], { gap: GAP })).image;
+}
 
 /** A sheet like the paper's Figure 3: a row per set, its references and then the pictures of each method. */
 export async function comparisonFigure(folder: string, comparison: ComparisonFile): Promise<ImageU8> {
-	const small = async (file: string) => thumbnailOf(await readImage(join(folder, file)), SIDE);
 	const [seed] = comparison.seeds;
 	const rows: (ImageU8 | undefined)[][] = [];
 	for (const { name, references } of comparison.sets) {
-		const row: (ImageU8 | undefined)[] = [];
-		for (let i = 0; i < SHOWN; i++) {
-			const reference = references[i];
-			row.push(reference === undefined ? undefined : await small(reference));
-		}
+		const row = [await strip(folder, references)];
 		for (const { name: method } of comparison.methods) {
 			const cell = comparison.cells.find((each) => each.set === name && each.method === method && each.seed === seed);
-			const isDone = cell?.state === "done";
-			for (let i = 0; i < SHOWN; i++)
+			if (cell?.state !== "done") row.push(undefined);
+			else {
+				const { pictures } = await readCellMetrics(folder, cell);
+				const names = Array.from({ length: pictures }, (_, i) => `${String(i).padStart(4, "0")}.png`);
 				row.push(
-					isDone
-						? await small(`${cell.folder}/pictures/${String(i).padStart(4, "0")}.png`).catch(() => undefined)
-						: undefined,
+					await strip(
+						folder,
+						names.map((file) => `${cell.folder}/pictures/${file}`),
+					),
 				);
+			}
 		}
 		rows.push(row);
 	}
-	const heads = ["References", ...comparison.methods.map(({ label }) => label)];
 	const { image } = await contactSheet(rows, {
-		columnLabels: heads.flatMap((head) => Array.from({ length: SHOWN }, (_, i) => (i === 0 ? head : ""))),
+		columnLabels: ["References", ...comparison.methods.map(({ label }) => label)],
 		rowLabels: comparison.sets.map(({ name }) => name),
-		gap: 4,
+		gap: GAP,
 	});
 	return image;
 }

@@ -8,6 +8,7 @@ import {
 	openSafetensors,
 	PromptEncoder,
 	readAnyRunRecord,
+	readImage,
 	TensorToSave,
 	writeSafetensors,
 	writeTorch,
@@ -347,11 +348,13 @@ describe("settings and folders", () => {
 			onPicture: (done) => told.push(done),
 		});
 		expect(told).toEqual([0, 1, 2]);
-		const second = readFileSync(two[1]!);
-		rmSync(two[0]!);
+		const [first, second] = [readFileSync(two[0]!), (await readImage(two[1]!)).data];
+		rmSync(two[1]!);
 		const again = await priorPictures(fixture.pipe, folder, { ...options, count: 2 });
 		expect(again).toEqual(two);
-		expect(readFileSync(two[1]!).equals(second)).toBe(true);
+		expect(readFileSync(two[0]!).equals(first)).toBe(true);
+		// A picture's number decides its noise, whichever were painted with it.
+		expect((await readImage(two[1]!)).data).toEqual(second);
 		const own = join(fixture.folder, "own-class");
 		mkdirSync(own);
 		copyFileSync(two[0]!, join(own, "a-photo.png"));
