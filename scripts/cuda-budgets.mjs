@@ -28,6 +28,8 @@ const MOST_SECONDS = 960;
 const EXPECTED = [
 	{ for: /\bproduct_kernel</, has: ["LDGSTS"] }, // products in f32: tiles arrive while others are multiplied
 	{ for: /\battention_(keys_|queries_)?kernel</, has: ["LDGSTS"] },
+	{ for: /\btensor_product_kernel</, has: ["HMMA", "LDSM", "LDGSTS"] }, // in 16 bits: on tensor cores
+	{ for: /\battention_half_(keys_|queries_)?kernel</, has: ["HMMA", "LDSM", "LDGSTS"] },
 ];
 
 /** What `ptxas -v` says of each entry function: mangled name → registers, bytes of stack, spills and static shared memory. */

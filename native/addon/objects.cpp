@@ -127,7 +127,7 @@ Napi::Function JsDevice::define(Napi::Env env) {
 						InstanceAccessor<&JsDevice::arena_bytes>("arenaBytes"), InstanceAccessor<&JsDevice::free_bytes>("freeBytes"), InstanceAccessor<&JsDevice::kernels>("kernels"),
 						InstanceMethod<&JsDevice::allocate>("allocate"), InstanceMethod<&JsDevice::write>("write"),
 						InstanceMethod<&JsDevice::read>("read"), InstanceMethod<&JsDevice::packed_bytes>("packedBytes"),
-						InstanceMethod<&JsDevice::pack>("pack"), InstanceMethod<&JsDevice::scratch_bytes>("scratchBytes"),
+						InstanceMethod<&JsDevice::pack>("pack"), InstanceMethod<&JsDevice::scratch_bytes>("scratchBytes"), InstanceMethod<&JsDevice::choices>("choices"),
 						InstanceMethod<&JsDevice::create_program>("createProgram"), InstanceMethod<&JsDevice::run>("run"),
 						InstanceMethod<&JsDevice::self_test>("selfTest"), InstanceMethod<&JsDevice::prepare>("prepare"), InstanceMethod<&JsDevice::idle>("idle"), InstanceMethod<&JsDevice::dispose>("dispose")});
 }
@@ -274,7 +274,27 @@ Napi::Value JsDevice::pack(const Napi::CallbackInfo& info) {
 		std::move(keep));
 }
 
-// scratchBytes(kernel, ints): number
+// choices(kernel, ints, dtypes): number[]; dtypes as their codes, −1 where an operand is absent.
+Napi::Value JsDevice::choices(const Napi::CallbackInfo& info) {
+	Napi::Env env = info.Env();
+	Device& device = alive(env);
+	const KernelInfo* kernel = device.table().find(info[0].ToString().Utf8Value());
+	if (!kernel) bad(env, "unknown kernel " + info[0].ToString().Utf8Value());
+	const auto ints = integers(env, info[1]);
+	const auto types = integers(env, info[2]);
+	if ((kernel->ints >= 0 && (int)ints.size() != kernel->ints) || (kernel->operands >= 0 && (int)types.size() != kernel->operands))
+		bad(env, std::string(kernel->name) + " takes other numbers of integers and operands");
+	static char present;  // never read
+	std::vector<Operand> operands;
+	for (int64_t type : types) operands.push_back(type < 0 ? Operand{} : Operand{&present, (DType)type});
+	std::vector<TileChoice> found;
+	if (kernel->choices) kernel->choices({operands, ints, {}}, found);
+	auto result = Napi::Array::New(env, found.size());
+	for (uint32_t i = 0; i < found.size(); i++) result.Set(i, Napi::Number::New(env, found[i].code()));
+	return result;
+}
+
+// scratchBytes(kernel, ints, choice = 0): number
 Napi::Value JsDevice::scratch_bytes(const Napi::CallbackInfo& info) {
 	Napi::Env env = info.Env();
 	Device& device = alive(env);
@@ -282,6 +302,7 @@ Napi::Value JsDevice::scratch_bytes(const Napi::CallbackInfo& info) {
 	if (!kernel) bad(env, "unknown kernel " + info[0].ToString().Utf8Value());
 	auto ints = integers(env, info[1]);
 	KernelArgs args{{}, ints, {}};
+	if (info.Length() > 2) args.choice = TileChoice(info[2].ToNumber().Int32Value());
 	return Napi::Number::New(env, kernel->scratch_bytes ? (double)kernel->scratch_bytes(args, device.threads()) : 0);
 }
 
@@ -352,6 +373,7 @@ Napi::Value JsDevice::create_program(const Napi::CallbackInfo& info) {
 		if (!(kernel >= 0 && kernel < (double)kernels.size())) bad(env, "the program's code is damaged");
 		call.kernel = kernels[(size_t)kernel];
 		call.scratch_offset = (int64_t)take();
+		call.choice = TileChoice((int32_t)take());
 		for (size_t n = take_count(); n > 0; n--) {
 			const int32_t slot = (int32_t)take();
 			if (slot >= (int32_t)spec.slots.size()) bad(env, "a call names a missing slot");
@@ -364,6 +386,7 @@ Napi::Value JsDevice::create_program(const Napi::CallbackInfo& info) {
 		if (call.kernel->ints >= 0 && (int)call.ints.size() != call.kernel->ints)
 			bad(env, std::string(call.kernel->name) + " takes " + std::to_string(call.kernel->ints) + " integers, not " + std::to_string(call.ints.size()));
 		KernelArgs args{{}, call.ints, call.floats};
+		args.choice = call.choice;
 		const int64_t scratch = call.kernel->scratch_bytes ? call.kernel->scratch_bytes(args, device.threads()) : 0;
 		if (scratch && (call.scratch_offset < 0 || call.scratch_offset + scratch > spec.arena_bytes)) bad(env, "a call's scratch reaches outside the arena");
 		const uint32_t index = (uint32_t)spec.calls.size();

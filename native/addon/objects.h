@@ -64,6 +64,7 @@ private:
 	Napi::Value packed_bytes(const Napi::CallbackInfo& info);
 	Napi::Value pack(const Napi::CallbackInfo& info);
 	Napi::Value scratch_bytes(const Napi::CallbackInfo& info);
+	Napi::Value choices(const Napi::CallbackInfo& info);
 	Napi::Value create_program(const Napi::CallbackInfo& info);
 	Napi::Value run(const Napi::CallbackInfo& info);
 	Napi::Value self_test(const Napi::CallbackInfo& info);

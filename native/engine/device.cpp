@@ -176,7 +176,7 @@ void Device::run_calls(RunRequest& request, uint8_t* base) {
 	for (size_t i = 0; i < spec.calls.size(); i++) {
 		const Call& call = spec.calls[i];
 		if ((int32_t)i < spec.commit && stopped(request)) throw Aborted();
-		KernelArgs args{{operands, call.slots.size()}, call.ints, call.floats, base + call.scratch_offset, backend_->context(), (int32_t)i};
+		KernelArgs args{{operands, call.slots.size()}, call.ints, call.floats, base + call.scratch_offset, backend_->context(), (int32_t)i, call.choice};
 		try {
 			if (request.profile) request.profile[i] = backend_->time([&] { call.kernel->run(args, *team_); }, request.cold);
 			else call.kernel->run(args, *team_);

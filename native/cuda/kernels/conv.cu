@@ -266,14 +266,21 @@ void conv2d(const KernelArgs& args, Context& context) {
 		p.w_vectors = g.packed && weight.dtype == DType::f32 && p.K % 4 == 0 && aligned16(p.weight);
 		p.epilogue = {args.ptr<const float>(3), args.ptr<const float>(4), args.ptr<const float>(5), args.ptr(6), args.ptr(7), g.outputs(), g.O, g.O, g.O, 0, 0, g.OH * g.OW,
 					  g.activation, 1.0f};
-		launch_product(p, context, args.scratch);
+		launch_product(p, args, context);
 	});
 }
 int64_t conv2d_scratch(const KernelArgs& args, int) {
 	const Geometry g(args);
 	if (g.outputs() * g.O == 0) return 0;
 	// Of which type the operands are is not known here: room for either.
-	return std::max(parts_bytes(g.outputs(), g.O, (int64_t)g.taps() * g.channels(), 1), conv2d_half_scratch(args));
+	return std::max(parts_bytes(g.outputs(), g.O, (int64_t)g.taps() * g.channels(), 1, args.choice), conv2d_half_scratch(args));
+}
+
+void conv2d_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const Geometry g(args);
+	if (g.outputs() * g.O == 0) return;
+	if (bytes_of(args.at(0).dtype) == 2) conv2d_half_choices(args, choices);
+	else product_choices(g.outputs(), g.O, (int64_t)g.taps() * g.channels(), 1, choices);
 }
 
 void conv2d_input_grad(const KernelArgs& args, Context& context) {
@@ -293,7 +300,7 @@ void conv2d_input_grad(const KernelArgs& args, Context& context) {
 		p.first_channel = columns.first;
 		p.strides = weight_strides(g, weight.dtype);
 		p.dy_vectors = g.O % 4 == 0 && aligned16(p.dy);
-		launch_product(p, context, args.scratch);
+		launch_product(p, args, context);
 	});
 }
 int64_t conv2d_input_grad_scratch(const KernelArgs& args, int) {
@@ -304,9 +311,17 @@ int64_t conv2d_input_grad_scratch(const KernelArgs& args, int) {
 	if (g.inputs() == 0) return 0;
 	for (int half = 1; half <= 3; half++) {
 		const int count = wanted(g, half & 1, half & 2).count;
-		if (count > 0) bytes = std::max(bytes, parts_bytes(g.inputs(), count, K, 1));
+		if (count > 0) bytes = std::max(bytes, parts_bytes(g.inputs(), count, K, 1, args.choice));
 	}
 	return std::max(bytes, conv2d_input_grad_half_scratch(args));
+}
+
+void conv2d_input_grad_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const Geometry g(args);
+	const Wanted columns = wanted(g, bool(args.at(2)), bool(args.at(3)));
+	if (g.inputs() == 0 || columns.count == 0) return;
+	if (bytes_of(args.at(0).dtype) == 2) conv2d_input_grad_half_choices(args, choices);
+	else product_choices(g.inputs(), columns.count, (int64_t)g.scale() * g.scale() * g.taps() * g.O, 1, choices);
 }
 
 void conv2d_weight_grad(const KernelArgs& args, Context& context) {
@@ -319,12 +334,20 @@ void conv2d_weight_grad(const KernelArgs& args, Context& context) {
 	p.x2 = args.ptr<const float>(1);
 	p.dy = args.ptr<const float>(2);
 	p.dw = args.ptr(3);
-	launch_product(p, context, args.scratch);
+	launch_product(p, args, context);
 }
 int64_t conv2d_weight_grad_scratch(const KernelArgs& args, int) {
 	const Geometry g(args);
 	const int64_t columns = (int64_t)g.taps() * g.channels();
-	return g.O == 0 || columns == 0 ? 0 : std::max(parts_bytes(g.O, columns, g.outputs(), 1), conv2d_weight_grad_half_scratch(args));
+	return g.O == 0 || columns == 0 ? 0 : std::max(parts_bytes(g.O, columns, g.outputs(), 1, args.choice), conv2d_weight_grad_half_scratch(args));
+}
+
+void conv2d_weight_grad_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const Geometry g(args);
+	const int64_t columns = (int64_t)g.taps() * g.channels();
+	if (g.O == 0 || columns == 0) return;
+	if (bytes_of(args.at(2).dtype) == 2) conv2d_weight_grad_half_choices(args, choices);
+	else product_choices(g.O, columns, g.outputs(), 1, choices);
 }
 
 // With a sixth integer, 1, the weight is packed for tensor cores.

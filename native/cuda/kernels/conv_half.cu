@@ -195,7 +195,7 @@ void forward(const KernelArgs& args, Context& context) {
 	e.pixels = g.OH * g.OW;
 	e.activation = g.activation;
 	e.choose_vectors(g.O);
-	launch_tensor_product<true>(p, p.largest_depth(), context, scratch);
+	launch_tensor_product<true>(p, p.largest_depth(), args.choice, context, scratch);
 }
 
 template <class T>
@@ -219,15 +219,19 @@ void input_grad(const KernelArgs& args, Context& context) {
 	p.dx1 = args.at(2);
 	p.dx2 = args.at(3);
 	p.store_vectors = g.C1 % 8 == 0 && g.C2 % 8 == 0 && aligned16(p.dx1.data) && aligned16(p.dx2.data);
-	launch_tensor_product<true>(p, p.largest_depth(), context, scratch);
+	launch_tensor_product<true>(p, p.largest_depth(), args.choice, context, scratch);
 }
 
-// Parts of a product whose M and K are those of `g`'s axes.
-int64_t product_bytes(const Geometry& g, bool backward, int64_t N, int64_t channels) {
+// A problem whose M, batch and depths are those of `g`'s axes.
+ForwardProblem<gpu::bf16> axes_of(const Geometry& g, bool backward) {
 	ForwardProblem<gpu::bf16> p = {};
 	set_axes(p, g, backward);
-	p.padded = round8(channels);
-	return tensor_parts_bytes(p.M, N, p.largest_depth(), p.batch);
+	p.padded = round8(backward ? g.O : g.channels());
+	return p;
+}
+int64_t product_bytes(const Geometry& g, bool backward, int64_t N, TileChoice choice) {
+	const auto p = axes_of(g, backward);
+	return tensor_parts_bytes(p.M, N, p.largest_depth(), p.batch, true, choice);
 }
 
 }  // namespace
@@ -238,7 +242,7 @@ void conv2d_half(const KernelArgs& args, Context& context) {
 }
 int64_t conv2d_half_scratch(const KernelArgs& args) {
 	const Geometry g(args);
-	return g.packed == kPackedRows ? 0 : plain_bytes(g) + product_bytes(g, false, g.O, g.channels());
+	return g.packed == kPackedRows ? 0 : plain_bytes(g) + product_bytes(g, false, g.O, args.choice);
 }
 
 void conv2d_input_grad_half(const KernelArgs& args, Context& context) {
@@ -252,9 +256,22 @@ int64_t conv2d_input_grad_half_scratch(const KernelArgs& args) {
 	int64_t bytes = 0;
 	for (int half = 1; half <= 3; half++) {
 		const int count = wanted(g, half & 1, half & 2).count;
-		if (count > 0) bytes = std::max(bytes, product_bytes(g, true, count, g.O));
+		if (count > 0) bytes = std::max(bytes, product_bytes(g, true, count, args.choice));
 	}
 	return plain_bytes(g) + bytes;
+}
+
+void conv2d_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const Geometry g(args);
+	if (g.packed == kPackedRows) return;
+	const auto p = axes_of(g, false);
+	tensor_choices(p.M, g.O, p.largest_depth(), p.batch, true, choices);
+}
+void conv2d_input_grad_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const Geometry g(args);
+	if (g.packed == kPackedRows) return;
+	const auto p = axes_of(g, true);
+	tensor_choices(p.M, wanted(g, bool(args.at(2)), bool(args.at(3))).count, p.largest_depth(), p.batch, true, choices);
 }
 
 int64_t conv2d_chunks_bytes(DType type, int64_t O, int64_t I, int64_t kh, int64_t kw, bool phases) {

@@ -11,6 +11,9 @@ void conv2d_weight_grad_half(const KernelArgs&, Context&);
 int64_t conv2d_half_scratch(const KernelArgs&);
 int64_t conv2d_input_grad_half_scratch(const KernelArgs&);
 int64_t conv2d_weight_grad_half_scratch(const KernelArgs&);
+void conv2d_half_choices(const KernelArgs&, std::vector<TileChoice>&);
+void conv2d_input_grad_half_choices(const KernelArgs&, std::vector<TileChoice>&);
+void conv2d_weight_grad_half_choices(const KernelArgs&, std::vector<TileChoice>&);
 
 // On the host: OIHW → [O][tap][I rounded up to 8], with summed taps for an enlarged picture (`phases`).
 int64_t conv2d_chunks_bytes(DType, int64_t O, int64_t I, int64_t kh, int64_t kw, bool phases);

@@ -90,7 +90,7 @@ void weight_grad(const KernelArgs& args, Context& context) {
 	p.N = g.taps() * p.padded;
 	p.x_vectors = g.C1 % 8 == 0 && g.C2 % 8 == 0 && aligned16(p.pictures.x1) && aligned16(p.pictures.x2);
 	p.dy_vectors = g.O % 8 == 0 && aligned16(p.dy);
-	launch_tensor_product<false>(p, p.pixels, context, args.scratch);
+	launch_tensor_product<false>(p, p.pixels, args.choice, context, args.scratch);
 }
 
 }  // namespace
@@ -101,7 +101,11 @@ void conv2d_weight_grad_half(const KernelArgs& args, Context& context) {
 }
 int64_t conv2d_weight_grad_half_scratch(const KernelArgs& args) {
 	const Geometry g(args);
-	return tensor_parts_bytes(g.O, (int64_t)g.taps() * round8(g.channels()), g.outputs(), 1, false);
+	return tensor_parts_bytes(g.O, (int64_t)g.taps() * round8(g.channels()), g.outputs(), 1, false, args.choice);
+}
+void conv2d_weight_grad_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const Geometry g(args);
+	tensor_choices(g.O, (int64_t)g.taps() * round8(g.channels()), g.outputs(), 1, false, choices);
 }
 
 }  // namespace dreamdist::cuda

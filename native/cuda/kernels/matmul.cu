@@ -81,14 +81,21 @@ void matmul(const KernelArgs& args, Context& context) {
 		p.b_vectors = trans_b && weight.dtype == DType::f32 && vectors(p.b, p.ldb, p.b_stride);
 		p.pairs = activation == kGeglu;
 		p.epilogue = {args.ptr<const float>(2), nullptr, args.ptr<const float>(3), args.ptr(4), args.ptr(5), M, N, i[8], i[14], i[11], i[15], 1, activation, (float)args.floats[0]};
-		launch_product(p, context, args.scratch);
+		launch_product(p, args, context);
 	});
 }
 
 int64_t matmul_scratch(const KernelArgs& args, int) {
 	const auto& i = args.ints;
 	// Of which type the operands are is not known here: room for either.
-	return i[0] > 0 && i[1] > 0 && i[2] > 0 ? std::max(parts_bytes(i[1], i[2], i[3], i[0]), matmul_half_scratch(args)) : 0;
+	return i[0] > 0 && i[1] > 0 && i[2] > 0 ? std::max(parts_bytes(i[1], i[2], i[3], i[0], args.choice), matmul_half_scratch(args)) : 0;
+}
+
+void matmul_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const auto& i = args.ints;
+	if (i[0] <= 0 || i[1] <= 0 || i[2] <= 0) return;
+	if (bytes_of(args.at(0).dtype) == 2) matmul_half_choices(args, choices);
+	else product_choices(i[1], i[2], i[3], i[0], choices);
 }
 
 int64_t matmul_packed_bytes(DType type, std::span<const int64_t> ints) { return ints[0] * padded_row(type, ints[1]) * bytes_of(type); }

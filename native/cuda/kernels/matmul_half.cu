@@ -106,7 +106,7 @@ void run_matmul(const KernelArgs& args, Context& context) {
 	e.activation = (int)i[12];
 	e.alpha = (float)args.floats[0];
 	e.choose_vectors(p.pairs ? N / 2 : N);
-	launch_tensor_product<LeftK>(p, K, context, args.scratch);
+	launch_tensor_product<LeftK>(p, K, args.choice, context, args.scratch);
 }
 
 template <class T>
@@ -125,7 +125,11 @@ void matmul_half(const KernelArgs& args, Context& context) {
 
 int64_t matmul_half_scratch(const KernelArgs& args) {
 	const auto& i = args.ints;
-	return tensor_parts_bytes(i[1], i[2], i[3], i[0], i[4] == 0);
+	return tensor_parts_bytes(i[1], i[2], i[3], i[0], i[4] == 0, args.choice);
+}
+void matmul_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const auto& i = args.ints;
+	tensor_choices(i[1], i[2], i[3], i[0], i[4] == 0, choices);
 }
 
 }  // namespace dreamdist::cuda

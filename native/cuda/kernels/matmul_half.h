@@ -7,5 +7,6 @@ namespace dreamdist::cuda {
 void matmul_half(const KernelArgs&, Context&);
 // From the integers alone.
 int64_t matmul_half_scratch(const KernelArgs&);
+void matmul_half_choices(const KernelArgs&, std::vector<TileChoice>&);
 
 }  // namespace dreamdist::cuda

@@ -41,6 +41,12 @@ int64_t conv2d_scratch(const KernelArgs&, int threads);
 int64_t conv2d_input_grad_scratch(const KernelArgs&, int threads);
 int64_t conv2d_weight_grad_scratch(const KernelArgs&, int threads);
 
+// What is worth measuring instead of estimating.
+void matmul_choices(const KernelArgs&, std::vector<TileChoice>&);
+void conv2d_choices(const KernelArgs&, std::vector<TileChoice>&);
+void conv2d_input_grad_choices(const KernelArgs&, std::vector<TileChoice>&);
+void conv2d_weight_grad_choices(const KernelArgs&, std::vector<TileChoice>&);
+
 // On the host: what a weight becomes in device memory.
 int64_t matmul_packed_bytes(DType, std::span<const int64_t> ints);
 void matmul_pack(const void* source, DType, std::span<const int64_t> ints, void* packed, ThreadTeam&);

@@ -51,11 +51,16 @@ inline ForcedPlan forced_plan;
 
 // The estimate counts cycles of a card with 132 multiprocessors that does 1024 products a cycle in each and moves 2300 bytes a cycle:
 // whole rounds of blocks, each with the time its first copies take, and for cut products the traffic and launch of joining the parts.
-inline TensorPlan tensor_plan(int64_t M, int64_t N, int64_t K, int64_t batch, bool allow_wide = true) {
+inline TensorPlan tensor_plan(int64_t M, int64_t N, int64_t K, int64_t batch, bool allow_wide, TileChoice choice) {
 	constexpr double kMultiprocessors = 132, kProducts = 1024, kBytes = 2300, kLaunch = 4000, kFill = 96;
 	TensorPlan best;
 	double least = INFINITY;
 	const int64_t depth = std::max<int64_t>(div_up(K, kDepth), 1);
+	for (int kind = 0; kind < kTileKinds; kind++) {
+		if (!choice.is(kTileSizes[kind].BM, kTileSizes[kind].BN) || (kind == kWide && !allow_wide)) continue;
+		const int64_t steps = div_up(depth, std::max(choice.parts, 1));
+		return {(TensorTileKind)kind, (int)div_up(depth, steps), steps * kDepth};
+	}
 	for (int kind = 0; kind < kTileKinds; kind++) {
 		if (forced_plan.tile >= 0 ? kind != (allow_wide || forced_plan.tile != kWide ? forced_plan.tile : kLarge) : kind == kWide && !allow_wide) continue;
 		const TileSize& size = kTileSizes[kind];
@@ -76,9 +81,21 @@ inline TensorPlan tensor_plan(int64_t M, int64_t N, int64_t K, int64_t batch, bo
 	}
 	return best;
 }
-inline int64_t tensor_parts_bytes(int64_t M, int64_t N, int64_t K, int64_t batch, bool allow_wide = true) {
-	const TensorPlan plan = tensor_plan(M, N, K, batch, allow_wide);
+inline int64_t tensor_parts_bytes(int64_t M, int64_t N, int64_t K, int64_t batch, bool allow_wide, TileChoice choice) {
+	const TensorPlan plan = tensor_plan(M, N, K, batch, allow_wide, choice);
 	return plan.parts > 1 ? plan.parts * batch * M * N * (int64_t)sizeof(float) : 0;
+}
+
+// What is worth measuring: as above no parts of less than 256 of K, and no more blocks than a card takes in eight rounds where K is cut.
+inline void tensor_choices(int64_t M, int64_t N, int64_t K, int64_t batch, bool allow_wide, std::vector<TileChoice>& choices) {
+	constexpr int64_t kLeast = 256, kMost = 8 * 132;
+	for (int kind = 0; kind < kTileKinds; kind++) {
+		if (kind == kWide && !allow_wide) continue;
+		const TileSize& size = kTileSizes[kind];
+		const int64_t tiles = div_up(M, size.BM) * div_up(N, size.BN) * batch;
+		for (int parts : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32})
+			if (parts == 1 || (K / parts >= kLeast && tiles * parts <= kMost)) choices.push_back({size.BM, size.BN, parts});
+	}
 }
 
 }  // namespace dreamdist::cuda

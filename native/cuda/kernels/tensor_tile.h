@@ -246,11 +246,11 @@ void launch_tensor_tiles(const Problem& p, Context& context) {
 	gpu::launch<tensor_product_kernel<Tile, Problem>>(grid, Tile::kThreads, Ring<Tile, Problem::kLeftK, Problem::kRightK>::kSharedBytes, context.stream, p);
 }
 
-// `K` is the largest depth of all batches.
+// `K` is the largest depth of all batches; `scratch` what is left of the call's.
 template <bool Wide, class Problem>
-void launch_tensor_product(Problem p, int64_t K, Context& context, void* scratch) {
+void launch_tensor_product(Problem p, int64_t K, TileChoice choice, Context& context, void* scratch) {
 	if (K >= (int64_t(1) << 31) - kDepth) throw Error("the product is too deep for one launch");
-	p.plan = tensor_plan(p.M, p.N, K, p.batch, Wide);
+	p.plan = tensor_plan(p.M, p.N, K, p.batch, Wide, choice);
 	p.partial = static_cast<float*>(scratch);
 	switch (p.plan.tile) {
 		case kLarge: launch_tensor_tiles<LargeTensorTile>(p, context); break;

@@ -20,7 +20,10 @@ struct Tile {
 	static constexpr size_t kSharedBytes = size_t(kStages) * (BM + BN) * kPitch * sizeof(float);
 	static_assert(kThreads % 32 == 0);
 };
-// Large products; and small ones, where a large tile would leave most of a card idle.
+// The tiles, and why each is there.
+//   large  128x128, 8x8 a thread: 64 multiplications for 16 numbers read from shared memory, which is what CUDA cores need to stay busy
+//   small  64x64, 8x4 a thread: maps of 12x12 and 24x24, the text encoder's rows and time embeddings, of which large tiles are too few to
+//          fill a card; half the accumulators, so that more blocks share a multiprocessor
 using LargeTile = Tile<128, 128, 8, 8>;
 using SmallTile = Tile<64, 64, 8, 4>;
 
@@ -142,12 +145,16 @@ struct SplitK {
 	int parts;
 	int64_t length;  // of each part, a multiple of kStep
 };
+inline SplitK cut_in(int64_t parts, int64_t K) {
+	parts = std::max<int64_t>(parts, 1);
+	const int64_t length = div_up(div_up(std::max<int64_t>(K, 1), parts), kStep) * kStep;
+	return {(int)div_up(std::max<int64_t>(K, 1), length), length};
+}
 inline SplitK split_k(int64_t tiles, int64_t K) {
 	constexpr int64_t kBlocks = 132, kLeast = 512;
 	const int64_t wanted = tiles >= kBlocks ? 1 : kBlocks / std::max<int64_t>(tiles, 1);
 	const int64_t parts = std::clamp<int64_t>(std::min(wanted, K / kLeast), 1, 64);
-	const int64_t length = div_up(div_up(std::max<int64_t>(K, 1), parts), kStep) * kStep;
-	return {(int)div_up(std::max<int64_t>(K, 1), length), length};
+	return cut_in(parts, K);
 }
 // Tiles of a product: one block each, per part of K and per batch (blockIdx.z walks both).
 //
@@ -207,24 +214,38 @@ void launch_tiles(const Problem& p, Context& context) {
 	gpu::launch<product_kernel<T, Problem>>(grid, T::kThreads, T::kSharedBytes, context.stream, p);
 }
 
-inline bool wants_large_tile(int64_t M, int64_t N, int64_t batch) { return div_up(M, 128) * div_up(N, 128) * batch >= 132; }
-
-inline SplitK split_of(int64_t M, int64_t N, int64_t K, int64_t batch) {
-	if (wants_large_tile(M, N, batch)) return split_k(div_up(M, 128) * div_up(N, 128) * batch, K);
-	return split_k(div_up(M, 64) * div_up(N, 64) * batch, K);
+struct ProductPlan {
+	bool large;
+	SplitK split;
+};
+inline ProductPlan product_plan(int64_t M, int64_t N, int64_t K, int64_t batch, TileChoice choice) {
+	auto tiles = [&](int64_t side) { return div_up(M, side) * div_up(N, side) * batch; };
+	if (choice.is(LargeTile::BM, LargeTile::BN) || choice.is(SmallTile::BM, SmallTile::BN)) return {choice.is(LargeTile::BM, LargeTile::BN), cut_in(choice.parts, K)};
+	const bool large = tiles(128) >= 132;
+	return {large, split_k(tiles(large ? 128 : 64), K)};
 }
 // Scratch of a product's parts.
-inline int64_t parts_bytes(int64_t M, int64_t N, int64_t K, int64_t batch) {
-	const SplitK split = split_of(M, N, K, batch);
+inline int64_t parts_bytes(int64_t M, int64_t N, int64_t K, int64_t batch, TileChoice choice) {
+	const SplitK split = product_plan(M, N, K, batch, choice).split;
 	return split.parts > 1 ? split.parts * batch * M * N * (int64_t)sizeof(float) : 0;
+}
+// What is worth measuring: no parts of less than kLeast, and no more blocks than a card takes in eight rounds where the sum is cut.
+inline void product_choices(int64_t M, int64_t N, int64_t K, int64_t batch, std::vector<TileChoice>& choices) {
+	constexpr int64_t kLeast = 128, kMost = 8 * 132;
+	for (int side : {LargeTile::BM, SmallTile::BM}) {
+		const int64_t tiles = div_up(M, side) * div_up(N, side) * batch;
+		for (int parts : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32})
+			if (parts == 1 || (K / parts >= kLeast && tiles * parts <= kMost)) choices.push_back({side, side, parts});
+	}
 }
 
 template <class Problem>
-void launch_product(Problem p, Context& context, void* scratch) {
+void launch_product(Problem p, const KernelArgs& args, Context& context) {
 	if (p.M >= int64_t(1) << 31 || p.N >= int64_t(1) << 31 || div_up(p.N, 64) > 65535) throw Error("the product is too large for one launch");
-	p.split = split_of(p.M, p.N, p.K, p.batch);
-	p.partial = static_cast<float*>(scratch);
-	if (wants_large_tile(p.M, p.N, p.batch)) launch_tiles<LargeTile>(p, context);
+	const ProductPlan plan = product_plan(p.M, p.N, p.K, p.batch, args.choice);
+	p.split = plan.split;
+	p.partial = static_cast<float*>(args.scratch);
+	if (plan.large) launch_tiles<LargeTile>(p, context);
 	else launch_tiles<SmallTile>(p, context);
 	if (p.split.parts > 1) gpu::launch<join_parts_kernel<Problem>>(grid_for((int64_t)p.batch * p.M * p.N, 256), 256, 0, context.stream, p);
 }

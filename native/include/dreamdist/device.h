@@ -47,6 +47,7 @@ struct Call {
 	std::vector<int64_t> ints;
 	std::vector<double> floats;
 	int64_t scratch_offset = 0;  // bytes into the arena
+	TileChoice choice = {};
 	std::string label;           // what the user called it, for errors
 };
 

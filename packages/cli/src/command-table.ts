@@ -71,6 +71,11 @@ export const commandTable: readonly CommandRow[] = [
 		load: async () => (await import("./commands/verify.js")).default,
 	},
 	{
+		name: "tune",
+		summary: "measure how a card computes a model's shapes fastest, and remember it",
+		load: async () => (await import("./commands/tune.js")).default,
+	},
+	{
 		name: "init",
 		summary: "write a model folder with random weights, for tests and benchmarks",
 		load: async () => (await import("./commands/init.js")).default,

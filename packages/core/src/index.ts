@@ -18,4 +18,5 @@ export { type InterpretOptions, interpret, type Precision } from "./interpret/in
 export * from "./methods/index.js";
 export * from "./ops/index.js";
 export * from "./optimize/index.js";
+export * from "./tune/index.js";
 export * from "./weights/index.js";

@@ -31,7 +31,7 @@ export interface ProgramDescription {
 	kernels: string[];
 	/** One per call, for errors. */
 	labels: string[];
-	/** Per call: kernel, scratch byte offset, n, slots…, n, integers…, n, floats…. */
+	/** Per call: kernel, scratch byte offset, choice, n, slots…, n, integers…, n, floats…. */
 	code: Float64Array;
 	/** Per slot: buffer index or -1 for the arena, byte offset, dtype code, bytes. */
 	slots: Float64Array;
@@ -65,7 +65,9 @@ export interface NativeDevice {
 		parts: { source: NativeFileMapping | NativeArray; byteOffset: number; bytes: number }[],
 		into: NativeBuffer,
 	): Promise<void>;
-	scratchBytes(kernel: string, ints: number[]): number;
+	scratchBytes(kernel: string, ints: number[], choice?: number): number;
+	/** How a call could be run besides the kernel's own estimate (native/include/dreamdist/kernels.h, TileChoice). dtypes: −1 for an absent operand. */
+	choices(kernel: string, ints: number[], dtypes: number[]): number[];
 	createProgram(description: ProgramDescription): NativeProgram;
 	run(
 		program: NativeProgram,

@@ -57,6 +57,7 @@ export async function compileGraph<K extends string>(
 	const emitted = emit(device, compiled.nodes, compiled.outputs, compiled.assignments, {
 		fuse: options.fuse ?? !device.unfused,
 	});
+	device.onCompiled?.(emitted.calls);
 	const arena = planArena(emitted.storages);
 	const memory = planMemory(device, emitted, arena);
 	refuseIfTooLarge(device, emitted, memory, options);
@@ -239,7 +240,7 @@ function describe(emitted: Emitted, arenaBytes: number) {
 	if (commit < 0) commit = emitted.calls.length;
 	for (const call of emitted.calls) {
 		code.push(indexOf(kernelIndex, call.kernel, () => kernels.push(call.kernel)));
-		code.push(call.scratch?.arenaOffset ?? 0, call.operands.length);
+		code.push(call.scratch?.arenaOffset ?? 0, call.choice, call.operands.length);
 		for (const operand of call.operands) {
 			if (!operand) {
 				code.push(-1);

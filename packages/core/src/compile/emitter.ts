@@ -18,6 +18,8 @@ export interface EmittedCall {
 	readonly ints: readonly number[];
 	readonly floats: readonly number[];
 	readonly scratch: Storage | null;
+	/** Code of the choice it is computed with; 0: the kernel's own estimate. */
+	readonly choice: number;
 	/** Whether it writes memory that outlives the run. */
 	readonly commits: boolean;
 }
@@ -187,6 +189,7 @@ class Emitter implements Lowering {
 			ints: built.ints(target.strides),
 			floats: built.floats,
 			scratch: null,
+			choice: 0,
 			commits: !target.storage.inArena,
 		});
 	}
@@ -448,7 +451,9 @@ class Emitter implements Lowering {
 
 	call(kernel: string, node: Node, call: KernelCall): void {
 		this.requireKernel(kernel, node.label);
-		const bytes = this.device.scratchBytes(kernel, call.ints);
+		const dtypes = call.operands.map((operand) => operand?.dtype ?? null);
+		const choice = this.device.tuning.choice(this.device.native, { kernel, ints: call.ints, dtypes });
+		const bytes = this.device.scratchBytes(kernel, call.ints, choice);
 		const scratch =
 			bytes > 0 ? this.allocate(new Storage(bytes, "f32", `scratch of ${node.label}`, "temporary")) : null;
 		const committed = call.operands.some(
@@ -463,6 +468,7 @@ class Emitter implements Lowering {
 			ints: call.ints,
 			floats: call.floats ?? [],
 			scratch,
+			choice,
 			commits: committed,
 		});
 	}
@@ -517,6 +523,7 @@ class Emitter implements Lowering {
 			ints: [to.shape.length, ...to.shape, ...from.strides, ...to.strides],
 			floats: [],
 			scratch: null,
+			choice: 0,
 			commits: !to.storage.inArena,
 		});
 	}

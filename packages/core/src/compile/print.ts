@@ -1,4 +1,5 @@
 // A program as text.
+import { choiceName } from "../tune/tuning.js";
 import type { Emitted } from "./emitter.js";
 import type { Operand } from "./lowering.js";
 import type { ProgramMemory } from "./program.js";
@@ -16,7 +17,7 @@ export function printProgram(name: string, emitted: Emitted, memory: ProgramMemo
 	const width = Math.max(8, ...emitted.calls.map((call) => call.kernel.length));
 	const lines = emitted.calls.map((call, i) => {
 		const operands = call.operands.map((operand) => (operand ? place(operand.storage, operand) : "·")).join(" ");
-		return `${String(i).padStart(4)}  ${call.kernel.padEnd(width)}  ${operands}  ${call.label}`;
+		return `${String(i).padStart(4)}  ${call.kernel.padEnd(width)}  ${operands}  ${call.label}${call.choice === 0 ? "" : ` (${choiceName(call.choice)})`}`;
 	});
 	const sizes = `weights ${mib(memory.weights)}, state ${mib(memory.state)}, arena ${mib(memory.arena)}, fixed ${mib(memory.fixed)}, peak ${mib(memory.peak)}`;
 	return [`${name}: ${emitted.calls.length} kernel calls; ${sizes}`, ...lines].join("\n");

@@ -14,10 +14,12 @@ import {
 } from "@dreamdist/native-cuda";
 import type { ActivationType } from "../compile/activations.js";
 import { type CompileOptions, compileGraph } from "../compile/compile.js";
+import type { EmittedCall } from "../compile/emitter.js";
 import type { Program } from "../compile/program.js";
 import { DisposedError, GraphError } from "../graph/errors.js";
 import { Graph, type Value } from "../graph/graph.js";
 import { bytesOf, checkShape, type DType, type Shape } from "../graph/types.js";
+import { Tuning, tuningFolder } from "../tune/tuning.js";
 import { FrozenTensor, Tensor } from "./tensor.js";
 import { WeightStore } from "./weights.js";
 
@@ -38,6 +40,11 @@ export interface DeviceOptions {
 	 * computation that low precision is measured by. Default false.
 	 */
 	unfused?: boolean;
+	/**
+	 * Folder with what `tune` has measured on cards; null: programs are compiled by the kernels' own estimates. Default: DD_TUNING, or
+	 * `dreamdist/tuning` in the user's cache.
+	 */
+	tuning?: string | null;
 }
 
 /** Memory of a device, in bytes. */
@@ -66,6 +73,8 @@ export class Device implements Disposable {
 	private readonly tensors = new Set<Tensor>();
 	private readonly programs = new Set<Program>();
 	private isDisposed = false;
+	/** Told the kernel calls of every program that is compiled. */
+	onCompiled: ((calls: readonly EmittedCall[]) => void) | null = null;
 
 	/** Made by `openDevice`. */
 	constructor(
@@ -77,6 +86,8 @@ export class Device implements Disposable {
 		readonly activations: ActivationType = "f32",
 		/** Whether its programs are compiled without fusion, unless they ask for it. */
 		readonly unfused = false,
+		/** How calls were measured to be computed fastest here. */
+		readonly tuning: Tuning = new Tuning(kind, null),
 	) {
 		this.weights = new WeightStore(this);
 		this.kernels = new Set(handle.kernels);
@@ -172,8 +183,8 @@ export class Device implements Disposable {
 		return this.native.packedBytes(packer, DTYPE_CODES[dtype], [...ints]);
 	}
 
-	scratchBytes(kernel: string, ints: readonly number[]): number {
-		return this.native.scratchBytes(kernel, [...ints]);
+	scratchBytes(kernel: string, ints: readonly number[], choice = 0): number {
+		return this.native.scratchBytes(kernel, [...ints], choice);
 	}
 
 	/**
@@ -276,7 +287,23 @@ export async function openDevice(spec = "auto", options: DeviceOptions = {}): Pr
 	}
 	if (kind.startsWith("cuda:")) await testCard(kind, handle);
 	const limit = options.memoryLimit ?? Math.floor((handle.freeBytes || readMemory().availableBytes) * 0.95);
-	return new Device(kind, handle, limit, activations, options.unfused);
+	try {
+		return new Device(kind, handle, limit, activations, options.unfused, tuningOf(kind, options.tuning));
+	} catch (error) {
+		handle.dispose();
+		throw error;
+	}
+}
+
+/** What was measured on cards like this one. The emulated device, whose times mean nothing, asks no file but one that is named. */
+function tuningOf(kind: string, given: string | null | undefined): Tuning {
+	const named = process.env.DD_TUNING?.trim() ? tuningFolder() : null;
+	if (kind === "cpu") return new Tuning("the processor", null);
+	const isEmulated = kind === "cuda-emulated";
+	const card = isEmulated ? null : loadNative().info().cuda!.cards[Number(kind.slice("cuda:".length))]!;
+	const name = card === null ? kind : `${card.name} ${card.capability}`;
+	const folder = given === undefined ? (isEmulated ? named : tuningFolder()) : given;
+	return folder === null ? new Tuning(name, null) : Tuning.load(name, folder);
 }
 
 export { FrozenTensor, Tensor };
