@@ -52,6 +52,8 @@ describe("linear algebra", () => {
 			expect(values.every((value, j) => value === products[row * m + j])).toBe(true);
 		});
 		expect(rows).toEqual([...all(n)]);
+		// Of a matrix with itself one half is copied.
+		expect(rowProducts(a, a, width)).toEqual(rowProducts(a, a.slice(), width));
 	});
 
 	test.each([1, 2, 3, 8, 40])("eigenvalues of a symmetric matrix of %i rows", (n) => {

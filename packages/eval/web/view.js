@@ -27,6 +27,9 @@ const QUESTIONS = {
 	overall: ["Best overall", "the set that you would rather have"],
 };
 
+/** Grids of no more pictures than this show them larger. */
+const FEW = 12;
+
 /** @param {number} index of a grid */
 export const letter = (index) => String.fromCharCode(65 + index);
 
@@ -130,7 +133,7 @@ export function showPictures(item, zoom) {
 		section.dataset.grid = id;
 		const heading = made("div", "grid-heading");
 		heading.append(made("h2", "", letter(index)), closerButton(name, pictures, zoom));
-		const grid = made("div", "pictures");
+		const grid = made("div", pictures.length > FEW ? "pictures" : "pictures few");
 		grid.append(...pictureElements(name, pictures, zoom));
 		section.append(heading, grid);
 		return section;

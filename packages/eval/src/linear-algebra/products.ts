@@ -92,17 +92,23 @@ function tileProducts(
 /** Groups of a's rows that stay in cache while all of b passes. */
 const HELD_GROUPS = 8;
 
-/** The same as `rowProducts`, of matrices that are in groups already. */
+/** The same as `rowProducts`, of matrices that are in groups already. Of a matrix with itself one half is computed, and is the other's too. */
 function tiledProducts(a: Float64Array, n: number, b: Float64Array, m: number, width: number): Float64Array {
 	const out = new Float64Array(n * m);
 	const tile = new Float64Array(TILE * TILE);
 	const held = HELD_GROUPS * TILE;
+	const symmetric = a === b;
 	for (let block = 0; block < n; block += held)
-		for (let j = 0; j < m; j += TILE)
+		for (let j = symmetric ? block : 0; j < m; j += TILE)
 			for (let i = block; i < Math.min(n, block + held); i += TILE) {
+				if (symmetric && i > j) continue;
 				tileProducts(a, i * width, b, j * width, width, tile);
 				for (let r = 0; r < TILE && i + r < n; r++)
-					for (let c = 0; c < TILE && j + c < m; c++) out[(i + r) * m + j + c] = tile[r * TILE + c]!;
+					for (let c = 0; c < TILE && j + c < m; c++) {
+						const product = tile[r * TILE + c]!;
+						out[(i + r) * m + j + c] = product;
+						if (symmetric) out[(j + c) * m + i + r] = product;
+					}
 			}
 	return out;
 }
