@@ -128,7 +128,8 @@ describe("the suite", () => {
 		expect(stdout).toMatch(/SKIPPED step .*cuda:63: /);
 	}, 60_000);
 
-	it("refuses sections that do not exist", () => {
+	it("refuses sections and types that do not exist", () => {
+		expect(suite("--dtypes", "bf16,f64")).toMatchObject({ status: 2, stderr: /--dtypes takes bf16, f16 and f32/ });
 		expect(suite("--only", "everything")).toMatchObject({ status: 2, stderr: /there is no section "everything"/ });
 	});
 });
@@ -158,6 +159,12 @@ describe("bench:docs", () => {
 				name: "kernels",
 				rows: [{ name: "conv", value: 41.25, unit: "TFLOP/s", floor: 0.61, detail: "f32" }],
 			},
+			{ ...section, name: "step", rows: [{ id: "step.768.bf16", name: "a step", value: 50, unit: "ms", floor: null }] },
+			{
+				...section,
+				name: "pytorch",
+				rows: [{ id: "pytorch.eager.step.768", name: "PyTorch: a step", value: 120, unit: "ms", floor: null }],
+			},
 		],
 	};
 	const docs = (contents: object) => {
@@ -180,6 +187,7 @@ describe("bench:docs", () => {
 		);
 		expect(text).toContain("| ops | failed | 0 of 1; matmul: off by \\| 2 | 1 s |");
 		expect(text).toContain("| conv | 41.3 TFLOP/s | 61 % | f32 |");
+		expect(text).toContain("| a step, beside PyTorch eager | 2.40 times |  | 120 ms there |");
 	});
 
 	it("takes no numbers of the emulated device or of a quick run", () => {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { writeTable } from "../docs-table.mjs";
-import { digits } from "./suite/summary.mjs";
+import { comparisons, digits } from "./suite/summary.mjs";
 
 function stop(message) {
 	console.error(`bench:docs: ${message}`);
@@ -65,7 +65,7 @@ function table({ facts, kit, started, sections }) {
 		"",
 		"| measured | | of the floor | |",
 		"|---|---:|---:|---|",
-		...measured.map(({ name, value, unit, floor, detail }) => {
+		...[...measured, ...comparisons(measured)].map(({ name, value, unit, floor, detail }) => {
 			const share = floor === null || floor === undefined ? "" : `${(100 * floor).toFixed(0)} %`;
 			return `| ${cell(name)} | ${digits(value)} ${unit} | ${share} | ${cell(detail)} |`;
 		}),

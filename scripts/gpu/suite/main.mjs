@@ -19,9 +19,10 @@ const SECTIONS = [
 	{ name: "sanitizer", seconds: 90, quick: 60 },
 	{ name: "model", seconds: 90, quick: 30 },
 	{ name: "kernels", seconds: 90, quick: 60, timed: true },
-	{ name: "step", seconds: 70, quick: 60, timed: true },
+	{ name: "step", seconds: 70, quick: 90, timed: true },
 	{ name: "sampling", seconds: 50, quick: 60, timed: true },
 	{ name: "pytorch", seconds: 120, quick: 60, timed: true },
+	{ name: "tuning", seconds: 60, quick: 90, timed: true },
 ];
 
 function stop(message) {
@@ -39,7 +40,7 @@ function readOptions() {
 				quick: { type: "boolean", default: false },
 				only: { type: "string" },
 				seconds: { type: "string", default: "525" },
-				dtypes: { type: "string", default: "" },
+				dtypes: { type: "string" },
 			},
 		}));
 	} catch (error) {
@@ -49,9 +50,13 @@ function readOptions() {
 	if (!(seconds > 0)) stop(`--seconds needs a number above 0, not ${values.seconds}`);
 	const names = SECTIONS.map(({ name }) => name);
 	const only = values.only?.split(",") ?? names;
+	// Whole networks are compared in f32 whatever is asked for.
+	const dtypes = (values.dtypes ?? (values.quick ? "bf16" : "bf16,f32")).split(",");
+	const strange = dtypes.find((dtype) => !["bf16", "f16", "f32"].includes(dtype));
+	if (strange !== undefined) stop(`--dtypes takes bf16, f16 and f32, separated by commas, not "${strange}"`);
 	const unknown = only.find((name) => !names.includes(name));
 	if (unknown !== undefined) stop(`there is no section "${unknown}"; choose from ${names.join(", ")}`);
-	return { ...values, seconds, only, out: resolve(values.out) };
+	return { ...values, seconds, only, dtypes, out: resolve(values.out) };
 }
 
 // Compiling PyTorch's networks takes minutes of processor time: it happens beside the checks, and ends before anything is measured.

@@ -1,14 +1,18 @@
 // Numbers to compute with, and what to make of times.
 
-/** Between −1 and 1 and without a pattern; the same whenever asked for. A block is drawn and repeated. */
-export function noise(count, seed = 1) {
-	const block = new Float32Array(Math.min(count, 1 << 16));
+/**
+ * Between −1 and 1 and without a pattern; the same whenever asked for. A block is drawn and repeated. `encode` makes a Float32Array
+ * something else.
+ */
+export function noise(count, seed = 1, encode = (numbers) => numbers) {
+	const drawn = new Float32Array(Math.min(count, 1 << 16));
 	let state = (seed * 2654435761) >>> 0;
-	for (let i = 0; i < block.length; i++) {
+	for (let i = 0; i < drawn.length; i++) {
 		state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-		block[i] = (state >>> 8) * 2 ** -23 - 1;
+		drawn[i] = (state >>> 8) * 2 ** -23 - 1;
 	}
-	const out = new Float32Array(count);
+	const block = encode(drawn);
+	const out = new block.constructor(count);
 	for (let at = 0; at < count; at += block.length) out.set(block.subarray(0, Math.min(block.length, count - at)), at);
 	return out;
 }

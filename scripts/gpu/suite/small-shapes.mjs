@@ -9,5 +9,7 @@ for (const name of ["matmul", "conv2d", "attention", "groupNorm", "layerNorm", "
 	if (op?.samples === undefined) throw new Error(`there is no op "${name}" with samples`);
 	await checkOp([device], op, { storage: "f32", frozen: null }, 0);
 	if (name === "matmul" || name === "conv2d") await checkOp([device], op, { storage: "f32", frozen: "bf16" }, 0);
+	if (["matmul", "conv2d", "attention"].includes(name))
+		await checkOp([device], op, { storage: "bf16", frozen: null }, 0);
 }
 device.dispose();

@@ -35,16 +35,41 @@ function line({ name, value, unit, floor, detail }) {
 	return `${name.padEnd(64)} ${digits(value).padStart(8)} ${unit.padEnd(9)} ${percent(floor).padStart(5)}  ${detail ?? ""}`.trimEnd();
 }
 
+/** Where PyTorch did the same work: how many times as fast as it this engine is, per measurement and kind of PyTorch. */
+export function comparisons(rows) {
+	const byId = new Map(rows.map((row) => [row.id, row]));
+	return rows.flatMap((own) => {
+		const what = /^(step|sampling|decode)\.(\d+)\.bf16(\.tuned)?$/.exec(own.id ?? "");
+		if (!what) return [];
+		return ["eager", "compiled"].flatMap((kind) => {
+			const other = byId.get(`pytorch.${kind}.${what[1]}.${what[2]}`);
+			if (!other) return [];
+			const detail = `${digits(other.value)} ${other.unit} there`;
+			return [
+				{
+					name: `${own.name}, beside PyTorch ${kind}`,
+					value: other.value / own.value,
+					unit: "times",
+					floor: null,
+					detail,
+				},
+			];
+		});
+	});
+}
+
 /** Everything that was measured, and a line per section; the last line counts the checks. */
 export function table({ device, kit, sections, seconds }) {
 	const facts = Object.assign({}, ...sections.map((section) => section.facts));
 	const checks = sections.flatMap((section) => section.checks);
+	const measured = sections.flatMap(({ rows }) => rows);
 	const failed = checks.filter(({ pass }) => !pass).length + sections.filter(({ ending }) => ending !== null).length;
 	const skipped = sections.filter(({ status }) => status === "skipped").length;
 	return [
 		`${facts.card ?? device}, driver ${facts.driver ?? "unknown"}, commit ${kit.commit ?? "unknown"}, ${seconds} s`,
 		"",
-		...sections.flatMap(({ rows }) => rows.map(line)),
+		...measured.map(line),
+		...comparisons(measured).map(line),
 		"",
 		...sections.map(summary),
 		`${checks.length - checks.filter(({ pass }) => !pass).length} passed, ${failed} failed, ${skipped} skipped`,

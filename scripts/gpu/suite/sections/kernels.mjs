@@ -1,23 +1,25 @@
 // Times of single kernels on the device's own clock, with other data in its caches each time; medians.
-import { FrozenTensor, Graph, openDevice } from "@dreamdist/core";
+import { encodeBf16, encodeF16, FrozenTensor, Graph, openDevice } from "@dreamdist/core";
 import { floorSeconds, ratesOf } from "../cards.mjs";
 import { FULL, QUICK } from "../kernel-cases.mjs";
 import { median, noise } from "../numbers.mjs";
 
 const REPEATS = 9;
-const WEIGHT_BYTES = 4;
+const BYTES = { f32: 4, bf16: 2, f16: 2 };
+const ENCODE = { bf16: encodeBf16, f16: encodeF16 };
 
-async function measure(device, one, repeats) {
+async function measure(device, one, dtype, repeats) {
 	const tensors = {};
 	const weights = {};
 	let seed = 1;
 	for (const [name, { shape, frozen }] of Object.entries(one.tensors)) {
-		const data = noise(
-			shape.reduce((a, b) => a * b, 1),
-			seed++,
-		);
-		if (frozen) weights[name] = new FrozenTensor(`${one.name} ${name}`, shape, "f32", { data });
-		else tensors[name] = await device.tensor(shape, { name, data });
+		const count = shape.reduce((a, b) => a * b, 1);
+		if (frozen)
+			weights[name] = new FrozenTensor(`${one.name} ${name}`, shape, dtype, {
+				data: noise(count, seed, ENCODE[dtype]),
+			});
+		else tensors[name] = await device.tensor(shape, { name, data: noise(count, seed) });
+		seed++;
 	}
 	const build = (graph) => {
 		const values = {};
@@ -50,35 +52,37 @@ async function measure(device, one, repeats) {
 	}
 }
 
-export async function run(report, { device: kind, quick, facts, seconds }) {
+export async function run(report, { device: kind, quick, facts, seconds, dtypes }) {
 	const until = performance.now() + seconds * 1000;
-	const device = await openDevice(kind);
 	const rates = ratesOf(facts.card);
 	const cases = quick ? QUICK : FULL;
-	let left = 0;
-	for (const one of cases) {
-		if (performance.now() > until - 4000) {
-			left++;
-			continue;
+	for (const dtype of dtypes) {
+		const device = await openDevice(kind, { activations: dtype });
+		let left = 0;
+		for (const one of cases) {
+			if (performance.now() > until - 4000) {
+				left++;
+				continue;
+			}
+			try {
+				const time = await measure(device, one, dtype, quick ? 3 : REPEATS);
+				const weights = Object.values(one.tensors).filter(({ frozen }) => frozen);
+				const elements = one.elements + weights.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+				const bytes = BYTES[dtype] * elements;
+				const floor = floorSeconds(rates, dtype, one.flop, bytes);
+				report.row({
+					id: `kernel.${one.name}.${dtype}`,
+					name: `${one.name}, ${dtype}`,
+					value: one.flop > 0 ? one.flop / time / 1e12 : bytes / time / 1e9,
+					unit: one.flop > 0 ? "TFLOP/s" : "GB/s",
+					floor: floor === null ? null : floor / time,
+					detail: `${(time * 1e6).toFixed(0)} µs`,
+				});
+			} catch (error) {
+				report.check(`${one.name}, ${dtype}`, false, String(error.message).split("\n")[0]);
+			}
 		}
-		try {
-			const time = await measure(device, one, quick ? 3 : REPEATS);
-			const weights = Object.values(one.tensors).filter(({ frozen }) => frozen);
-			const bytes =
-				one.elements * 4 + weights.reduce((sum, { shape }) => sum + WEIGHT_BYTES * shape.reduce((a, b) => a * b, 1), 0);
-			const floor = floorSeconds(rates, "f32", one.flop, bytes);
-			report.row({
-				id: `kernel.${one.name}.f32`,
-				name: one.name,
-				value: one.flop > 0 ? one.flop / time / 1e12 : bytes / time / 1e9,
-				unit: one.flop > 0 ? "TFLOP/s" : "GB/s",
-				floor: floor === null ? null : floor / time,
-				detail: `${(time * 1e6).toFixed(0)} µs, f32`,
-			});
-		} catch (error) {
-			report.check(one.name, false, String(error.message).split("\n")[0]);
-		}
+		if (left > 0) report.note(`${left} of ${cases.length} shapes in ${dtype} were left out for lack of time`);
+		device.dispose();
 	}
-	if (left > 0) report.note(`${left} of ${cases.length} shapes were left out for lack of time`);
-	device.dispose();
 }

@@ -11,55 +11,56 @@ const FULL = [
 ];
 const QUICK = [{ size: 64, unet: null, decoder: null }];
 
-export async function run(report, { device: kind, quick, facts, seconds }) {
+export async function run(report, { device: kind, quick, facts, seconds, dtypes }) {
 	const until = performance.now() + seconds * 1000;
-	const device = await openDevice(kind);
-	const rates = ratesOf(facts.card);
-	const pipe = await loadPipeline(facts.model, { device });
-	const { length, width } = pipe.textEncoder;
-	for (const { size, unet, decoder } of quick ? QUICK : FULL) {
-		if (performance.now() > until - 5000) {
-			report.note(`${size} px: no time was left to measure it`);
-			continue;
+	for (const dtype of dtypes) {
+		const device = await openDevice(kind, { activations: dtype });
+		const pipe = await loadPipeline(facts.model, { device, dtype });
+		for (const one of quick ? QUICK : FULL) {
+			if (performance.now() > until - 5000) report.note(`${one.size} px in ${dtype}: no time was left to measure it`);
+			else await measureSampling(report, pipe, { ...one, dtype, quick, rates: ratesOf(facts.card) });
 		}
-		const sampler = await PictureSampler.create(pipe, { size: [size, size], steps: quick ? 2 : 10, guidance: 7.5 });
-		const request = { features: noise(length * width, 3), noise: sampler.noise(0, 0), seed: 0, index: 0 };
-		const unconditional = noise(length * width, 4);
-		const ends = [];
-		let latents;
-		const onStep = () => ends.push(performance.now());
-		[latents] = await sampler.latents([request], unconditional, { onStep });
-		// The first steps load kernels and capture the graph.
-		const kept = quick ? 0 : 2;
-		const perStep = (ends.at(-1) - ends[kept]) / 1000 / (ends.length - 1 - kept);
-		await sampler.decode(latents);
-		let picture;
-		const decoding = await secondsOf(async () => {
-			picture = await sampler.decode(latents);
-		});
-		report.check(
-			`${size} px: latents and picture are finite`,
-			latents.every(Number.isFinite) && picture.every(Number.isFinite),
-		);
-		const model = quick ? "tiny" : "SD 2.1";
-		const share = (tflop, time) =>
-			tflop === null || rates === null ? null : floorSeconds(rates, "f32", tflop * 1e12, 0) / time;
-		report.row({
-			id: `sampling.${size}.f32`,
-			name: `sampling step with guidance, ${model}, ${size} px, f32`,
-			value: perStep * 1000,
-			unit: "ms",
-			floor: share(unet, perStep),
-		});
-		report.row({
-			id: `decode.${size}.f32`,
-			name: `decoding, ${model}, ${size} px, f32`,
-			value: decoding * 1000,
-			unit: "ms",
-			floor: share(decoder, decoding),
-		});
-		sampler.dispose();
+		pipe.dispose();
+		device.dispose();
 	}
-	pipe.dispose();
-	device.dispose();
+}
+
+async function measureSampling(report, pipe, { size, unet, decoder, dtype, quick, rates }) {
+	const { length, width } = pipe.textEncoder;
+	const sampler = await PictureSampler.create(pipe, { size: [size, size], steps: quick ? 2 : 10, guidance: 7.5 });
+	const request = { features: noise(length * width, 3), noise: sampler.noise(0, 0), seed: 0, index: 0 };
+	const unconditional = noise(length * width, 4);
+	const ends = [];
+	const onStep = () => ends.push(performance.now());
+	const [latents] = await sampler.latents([request], unconditional, { onStep });
+	// The first steps load kernels and capture the graph.
+	const kept = quick ? 0 : 2;
+	const perStep = (ends.at(-1) - ends[kept]) / 1000 / (ends.length - 1 - kept);
+	await sampler.decode(latents);
+	let picture;
+	const decoding = await secondsOf(async () => {
+		picture = await sampler.decode(latents);
+	});
+	report.check(
+		`${size} px in ${dtype}: latents and picture are finite`,
+		latents.every(Number.isFinite) && picture.every(Number.isFinite),
+	);
+	const model = quick ? "tiny" : "SD 2.1";
+	const share = (tflop, time) =>
+		tflop === null || rates === null ? null : floorSeconds(rates, dtype, tflop * 1e12, 0) / time;
+	report.row({
+		id: `sampling.${size}.${dtype}`,
+		name: `sampling step with guidance, ${model}, ${size} px, ${dtype}`,
+		value: perStep * 1000,
+		unit: "ms",
+		floor: share(unet, perStep),
+	});
+	report.row({
+		id: `decode.${size}.${dtype}`,
+		name: `decoding, ${model}, ${size} px, ${dtype}`,
+		value: decoding * 1000,
+		unit: "ms",
+		floor: share(decoder, decoding),
+	});
+	sampler.dispose();
 }
