@@ -2,13 +2,24 @@
 //   node scripts/cuda-budgets.mjs           fails on a spill, on a kernel without the instructions that it is written for, and, where
 //                                           the compiler is the one on record, on a difference from native/cuda/budgets.json
 //   node scripts/cuda-budgets.mjs --write   records what is there now
+//   … --keep FOLDER                         keeps what was compiled there, so that only sources that changed are compiled the next time
 // A change of registers or shared memory changes how many blocks run at once, so it should be seen in review.
 import { execFile, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	writeFileSync,
+} from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { parseArgs, promisify } from "node:util";
 import { findNvcc } from "../packages/native-cuda/scripts/toolchain.mjs";
 import { CANNOT_RUN } from "./counts.mjs";
 import { instructionsOf } from "./cubin.mjs";
@@ -76,11 +87,29 @@ function demangle(names) {
 	return stdout.trimEnd().split("\n").map(short);
 }
 
+/** Of everything that the result of a compilation depends on. */
+async function contentsHash(nvcc, flags) {
+	const { stdout } = await run(nvcc, ["-M", ...flags], { maxBuffer: 2 ** 26 });
+	const files = stdout
+		.replace(/^.*?:/s, "")
+		.split(/[\s\\]+/)
+		.filter((path) => path.startsWith(native));
+	const hash = createHash("sha256").update(`${version} ${flags.filter((flag) => !flag.startsWith("/")).join(" ")}`);
+	for (const file of files.sort()) hash.update(readFileSync(file));
+	return hash.digest("hex").slice(0, 16);
+}
+
 async function measure(nvcc, folder, source, architecture) {
-	const output = join(folder, `${basename(source, ".cu")}-${architecture}.cubin`);
-	const flags = ["-std=c++20", "-O3", "-Xptxas", "-v", `-arch=sm_${architecture}`, "-cubin", "-o", output];
-	const { stderr } = await run(nvcc, [...flags, "-I", join(native, "include"), source], { maxBuffer: 2 ** 26 });
-	const kernels = parseReport(stderr);
+	const flags = ["-std=c++20", "-O3", `-arch=sm_${architecture}`, "-I", join(native, "include"), source];
+	const name = join(folder, `${basename(source, ".cu")}-${architecture}-${await contentsHash(nvcc, flags)}`);
+	const [output, said] = [`${name}.cubin`, `${name}.txt`];
+	if (!existsSync(said)) {
+		const verbose = ["-Xptxas", "-v", "-cubin", "-o", output];
+		const { stderr } = await run(nvcc, [...verbose, ...flags], { maxBuffer: 2 ** 26 });
+		writeFileSync(`${said}.new`, stderr);
+		renameSync(`${said}.new`, said);
+	}
+	const kernels = parseReport(readFileSync(said, "utf8"));
 	const names = Object.keys(kernels);
 	if (names.length === 0) return [];
 	const code = instructionsOf(readFileSync(output));
@@ -127,8 +156,9 @@ function missingInstructions(kernels) {
 	return problems;
 }
 
-async function measureAll(nvcc) {
-	const folder = mkdtempSync(join(tmpdir(), "dreamdist-budgets-"));
+async function measureAll(nvcc, keep) {
+	const folder = keep ?? mkdtempSync(join(tmpdir(), "dreamdist-budgets-"));
+	mkdirSync(folder, { recursive: true });
 	const kernels = join(native, "cuda", "kernels");
 	const sources = readdirSync(kernels).filter((name) => name.endsWith(".cu"));
 	const jobs = sources.flatMap((name) => ARCHITECTURES.map((arch) => [join(kernels, name), arch]));
@@ -140,7 +170,7 @@ async function measureAll(nvcc) {
 	try {
 		await Promise.all(Array.from({ length: availableParallelism() }, worker));
 	} finally {
-		rmSync(folder, { recursive: true, force: true });
+		if (keep === undefined) rmSync(folder, { recursive: true, force: true });
 	}
 	return Object.fromEntries(found.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -158,6 +188,7 @@ function compare(recorded, kernels) {
 	return problems;
 }
 
+const { values: options } = parseArgs({ options: { write: { type: "boolean" }, keep: { type: "string" } } });
 const nvcc = findNvcc();
 if (nvcc === undefined) {
 	console.log("Skipped: there is no nvcc on this machine.");
@@ -165,13 +196,13 @@ if (nvcc === undefined) {
 }
 const version = /release ([\d.]+)/.exec(spawnSync(nvcc, ["--version"], { encoding: "utf8" }).stdout)?.[1];
 const problems = await checkReader(nvcc);
-const kernels = await measureAll(nvcc);
+const kernels = await measureAll(nvcc, options.keep);
 const seconds = secondsOfChildren();
 if (seconds > MOST_SECONDS) problems.push(`compiling took ${seconds} s of processor time, more than ${MOST_SECONDS} s`);
 const spilling = Object.entries(kernels).filter(([, { spills }]) => spills > 0);
 problems.push(...spilling.map(([name, { spills }]) => `${name} spills ${spills} bytes to local memory`));
 problems.push(...missingInstructions(kernels));
-if (process.argv.includes("--write")) {
+if (options.write) {
 	const entries = Object.entries(kernels).map(([name, { registers, stack, shared, instructions }]) => [
 		name,
 		{ registers, stack, shared, instructions },
