@@ -113,6 +113,7 @@ describe("an evaluation", () => {
 		);
 		const encoders = join(folder, "none");
 		process.env.HF_HUB_CACHE = encoders;
+		process.env.TORCH_HOME = encoders;
 		await expect(evaluate({ ...options, metrics: ["fid"], encoders })).rejects.toThrow(
 			'fetch it with "pull inception"',
 		);
@@ -120,6 +121,7 @@ describe("an evaluation", () => {
 			/nothing can be measured: .*pull inception.*pull lpips-alex.*--instruments mini/,
 		);
 		delete process.env.HF_HUB_CACHE;
+		delete process.env.TORCH_HOME;
 		const broken = { name: "broken", files: [join(folder, "model/classifier/config.json")] };
 		await expect(evaluate({ ...options, sets: [broken], metrics: ["fid"], instruments })).rejects.toThrow(
 			/config\.json/,
