@@ -1,5 +1,5 @@
 // Makes a model that `dreamdist pretrain` has filled the embedded one: node scripts/embed-mini.mjs MODEL [--out packages/models/mini]. Needs the built packages.
-// Copies its networks, tokenizer and configurations, and distributions/ where there is one, and writes its card, curves and a grid of its pictures from its training folder.
+// MODEL/limits.md, where it is there, says in the card what is wrong with the pictures. Copies its networks, tokenizer and configurations, and distributions/ where there is one, and writes its card, curves and a grid of its pictures from its training folder.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -47,10 +47,12 @@ try {
 	const samples = join(model, "training", "unet", "samples");
 	const last = readdirSync(samples).sort().at(-1) ?? fail(`${samples} holds no pictures`);
 	cpSync(join(samples, last), join(out, "pictures.png"));
+	const limits = join(model, "limits.md");
+	const seen = existsSync(limits) ? readFileSync(limits, "utf8") : "";
 	const distributions = join(model, "distributions");
 	if (existsSync(distributions)) cpSync(distributions, join(out, "distributions"), { recursive: true });
 	writeFileSync(join(out, "curves.svg"), lossCurves(histories));
-	writeFileSync(join(out, "README.md"), modelCard(recipe, histories, bytes / 1e6));
+	writeFileSync(join(out, "README.md"), modelCard(recipe, histories, bytes / 1e6, seen));
 	console.log(readFileSync(join(out, "README.md"), "utf8"));
 	console.log(
 		`${out}: ${(bytes / 1e6).toFixed(1)} MB. Now: node scripts/measure-mini.mjs quality --docs ${join(out, "README.md")}`,

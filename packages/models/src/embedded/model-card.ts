@@ -19,6 +19,8 @@ export interface StageHistory {
 	readonly device: string;
 	/** Wall-clock time of the steps for which it is on record, and how many those are. */
 	readonly time: { readonly seconds: number; readonly steps: number };
+	/** Settings that decided its last steps. */
+	readonly settings: Readonly<Record<string, unknown>>;
 	/** Settings that it went by at first, with the last step taken with them. */
 	readonly earlier: readonly { readonly until: number; readonly settings: Readonly<Record<string, unknown>> }[];
 	readonly metrics: readonly Figures[];
@@ -51,6 +53,7 @@ export async function readStageHistory(model: string, recipe: Recipe, stage: Sta
 	const folder = join(model, "training", stage);
 	const record = (await readJsonFile(join(folder, "run.json"))) as {
 		device: string;
+		decisive: { settings: StageHistory["settings"] };
 		earlier?: StageHistory["earlier"];
 	};
 	const metrics = await readLines(join(folder, "metrics.jsonl"));
@@ -70,6 +73,7 @@ export async function readStageHistory(model: string, recipe: Recipe, stage: Sta
 		pictures,
 		device: record.device,
 		time: await readTime(join(folder, "time.jsonl")),
+		settings: record.decisive.settings,
 		earlier,
 		metrics,
 		evaluations: await readLines(join(folder, "evaluations.jsonl")),
@@ -110,14 +114,15 @@ ${charts.join("\n")}
 `;
 }
 
-function changes({ earlier }: StageHistory, recipe: Recipe, stage: StageName): string[] {
-	const last = recipe.stages[stage] as Readonly<Record<string, unknown>>;
+function changes({ stage, settings: last, earlier }: StageHistory): string[] {
 	return earlier.map(({ until, settings }) => {
-		const different = Object.entries(settings).filter(
-			([key, value]) => JSON.stringify(value) !== JSON.stringify(last[key]),
+		const different = Object.entries(last).filter(
+			([key, value]) => JSON.stringify(value) !== JSON.stringify(settings[key]),
 		);
-		const said = different.map(([key, value]) => `${key} ${JSON.stringify(value)}`).join(", ");
-		return `- \`${stage}\` to step ${until} with ${said}`;
+		const [absent, other] = [true, false].map((missing) => different.filter(([key]) => !(key in settings) === missing));
+		const said = other!.map(([key]) => `${key} ${JSON.stringify(settings[key])}`);
+		if (absent!.length > 0) said.push(`no ${absent!.map(([key]) => key).join(", no ")}`);
+		return `- \`${stage}\` to step ${until} with ${said.join(", ")}`;
 	});
 }
 
@@ -126,14 +131,18 @@ function hours({ seconds, steps: recorded }: StageHistory["time"], steps: number
 	return `${(seconds / 3600).toFixed(2)}${recorded < steps ? ` for ${recorded} steps` : ""}`;
 }
 
-/** The card's text; tables of what was measured go between its markers. */
-export function modelCard(recipe: Recipe, histories: readonly StageHistory[], megabytes: number): string {
+/**
+ * The card's text; tables of what was measured go between its markers.
+ *
+ * @param seen what somebody who looked at the pictures found wrong with them
+ */
+export function modelCard(recipe: Recipe, histories: readonly StageHistory[], megabytes: number, seen = ""): string {
 	const rows = histories.map(({ stage, steps, planned, pictures, device, time, evaluations }) => {
 		const { step: _, ...figures } = evaluations.at(-1) ?? {};
 		const said = Object.entries(figures).map(([name, value]) => `${name} ${value!.toPrecision(4)}`);
 		return `| ${stage} | ${steps} of ${planned} | ${pictures.toLocaleString("en")} | ${device} | ${hours(time, steps)} | ${said.join(", ")} |`;
 	});
-	const moved = histories.flatMap((history) => changes(history, recipe, history.stage));
+	const moved = histories.flatMap((history) => changes(history));
 	return `# ${recipe.name}
 
 A small text-to-image model with Stable Diffusion 2.1's architecture, trained from nothing by dreamdist's own engine on pictures that dreamdist draws itself
@@ -167,5 +176,5 @@ Optimisers' moments are not part of this folder: with \`--from packages/models/m
 
 It knows nothing but that world: its captions are lower case, in the world's words, and say subject, style, colours, place and time of day. Other words mean nothing
 to it. Small things (faces, windows, the number of three) are the first to go wrong.
-`;
+${seen === "" ? "" : `\n${seen.trim()}\n`}`;
 }

@@ -158,11 +158,13 @@ describe("measuring a model", () => {
 			spawnSync(process.execPath, [join(repository, "scripts", name), ...args], { cwd: folder, encoding: "utf8" });
 		const out = join(folder, "embedded");
 		const card = join(out, "README.md");
+		writeFileSync(join(folder, "limits.md"), "Cats look like owls.\n");
 		expect(script("embed-mini.mjs", folder, "--out", out)).toMatchObject({ status: 0, stderr: "" });
 		const text = readFileSync(card, "utf8");
 		expect(text).toContain("| vae | 1 of 1 | 4 | cpu");
 		expect(text).toMatch(/\| clip \| .* \| 0\.00 \| retrieval_of_32 /);
 		expect(text).toContain("--stage unet --out models/tiny");
+		expect(text).toContain("the first to go wrong.\n\nCats look like owls.\n");
 		expect(readFileSync(join(out, "curves.svg"), "utf8").match(/<polyline/g)).toHaveLength(4);
 		expect(existsSync(join(out, "training"))).toBe(false);
 		const samples = join(folder, "training", "unet", "samples");
