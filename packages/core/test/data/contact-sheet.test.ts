@@ -118,7 +118,8 @@ describe("contactSheet", () => {
 					});
 					expectSeparate(sheet);
 					for (const rectangle of [...sheet.columnLabels, ...sheet.rowLabels]) {
-						if (rectangle.width > 0) expect(range(sheet.image, rectangle)[0]).toBeLessThan(160);
+						// The frame of a character that no font has is pale in 6 pixels.
+						if (rectangle.width > 0) expect(range(sheet.image, rectangle)[0]).toBeLessThan(230);
 					}
 				},
 			),
