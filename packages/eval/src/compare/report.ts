@@ -8,6 +8,7 @@ import {
 	type ComparisonTable,
 	comparisonTable,
 	formatEntry,
+	isLeading,
 	leadSentences,
 	readCellMetrics,
 	tableMarkdown,
@@ -65,13 +66,12 @@ export async function comparisonFigure(folder: string, comparison: ComparisonFil
 function renderPage(comparison: ComparisonFile, table: ComparisonTable): string {
 	const { columns, rows, leads, notes, done, cells } = table;
 	const arrow = (better: string) => (better === "lower" ? " ↓" : better === "higher" ? " ↑" : "");
-	const isBest = (metric: string, method: string) =>
-		leads.some((lead) => lead.metric === metric && lead.method === method);
 	const head = columns.map(({ title, better }) => `<th>${escaped(title)}${arrow(better)}</th>`).join("");
 	const body = rows
-		.map(({ method, label, values }) => {
+		.map(({ label, values }) => {
 			const own = columns.map(
-				({ name }) => `<td${isBest(name, method) ? ' class="best"' : ""}>${formatEntry(values[name])}</td>`,
+				({ name }) =>
+					`<td${isLeading(leads, name, values[name]) ? ' class="best"' : ""}>${formatEntry(values[name])}</td>`,
 			);
 			return `<tr><th>${escaped(label)}</th>${own.join("")}</tr>`;
 		})

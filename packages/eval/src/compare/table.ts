@@ -136,11 +136,17 @@ export function formatEntry(entry: TableEntry | undefined): string {
 	return entry.deviation === null ? digits(entry.mean) : `${digits(entry.mean)} ± ${digits(entry.deviation)}`;
 }
 
+/** Whether a value is its column's best; several are where they are equal. */
+export function isLeading(leads: readonly ColumnLead[], metric: MetricName, entry: TableEntry | undefined): boolean {
+	return entry !== undefined && leads.some((lead) => lead.metric === metric && lead.value === entry.mean);
+}
+
 /** Whether the project's own method leads, column by column, in sentences. */
 export function leadSentences({ leads, columns }: ComparisonTable): string[] {
 	return leads.map(({ metric, method, label, value, own }) => {
 		const title = columns.find(({ name }) => name === metric)!.title;
 		if (method === OWN) return `${title}: ${label} leads with ${digits(value)}.`;
+		if (own === value) return `${title}: DreamDistribution and ${label} lead with ${digits(value)}.`;
 		const behind = own === null ? "" : `, DreamDistribution has ${digits(own)}`;
 		return `${title}: ${label} leads with ${digits(value)}${behind}.`;
 	});
@@ -150,11 +156,11 @@ export function leadSentences({ leads, columns }: ComparisonTable): string[] {
 export function tableMarkdown(table: ComparisonTable): string {
 	const { columns, rows, leads, notes } = table;
 	const head = ["Method", ...columns.map(({ title, better }) => `${title}${ARROWS[better]}`)];
-	const body = rows.map(({ label, method, values }) => [
+	const body = rows.map(({ label, values }) => [
 		label,
 		...columns.map(({ name }) => {
 			const text = formatEntry(values[name]);
-			return leads.some((lead) => lead.metric === name && lead.method === method) ? `**${text}**` : text;
+			return isLeading(leads, name, values[name]) ? `**${text}**` : text;
 		}),
 	]);
 	const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
