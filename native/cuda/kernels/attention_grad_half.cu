@@ -65,8 +65,7 @@ struct Fragments {
 template <class T, int DP, int Count, bool Held>
 __device__ __forceinline__ void multiply_heads(float (&sum)[Count][4], const Fragments<DP, Held>& left, const unsigned char* left_tile, int row, const unsigned char* right_tile) {
 	clear(sum);
-	GPU_UNROLL
-	for (int k = 0; k < DP / 16; k++) {
+	auto step = [&](int k) {
 		uint32_t a[4], b[4];
 		left.get(a, left_tile, row, k);
 		GPU_UNROLL
@@ -75,6 +74,13 @@ __device__ __forceinline__ void multiply_heads(float (&sum)[Count][4], const Fra
 			gpu::mma_m16n8k16<T>(sum[j], a, b[0], b[1]);
 			gpu::mma_m16n8k16<T>(sum[j + 1], a, b[2], b[3]);
 		}
+	};
+	if constexpr (DP > 96) {  // addresses of many steps at once would not fit the registers
+		GPU_NO_UNROLL
+		for (int k = 0; k < DP / 16; k++) step(k);
+	} else {
+		GPU_UNROLL
+		for (int k = 0; k < DP / 16; k++) step(k);
 	}
 }
 

@@ -22,11 +22,18 @@ struct FilterRows {
 	int64_t pitch;
 	TapWalk walk;
 	int first, count;
+	int offset = 0;  // of a stage's first element in a row, less its first k
 	static constexpr bool vectors = true;
-	__device__ __forceinline__ Chunk<T> chunk(int line, int k, int k_end) const {
+	__device__ __forceinline__ int offset_of(int k) const {
 		const auto step = walk.of(k);
+		return walk.weight(step) * walk.padded + step.channel;
+	}
+	__device__ __forceinline__ void enter(int k0) {
+		if (walk.by_stage()) offset = offset_of(k0) - k0;
+	}
+	__device__ __forceinline__ Chunk<T> chunk(int line, int k, int k_end) const {
 		if (first + line >= count || k >= k_end) return {data, 0};
-		return {data + (first + line) * pitch + walk.weight(step) * walk.padded + step.channel, 8};
+		return {data + (first + line) * pitch + (walk.by_stage() ? offset + k : offset_of(k)), 8};
 	}
 };
 
@@ -41,10 +48,19 @@ struct FilterColumns {
 	int padded, outputs;        // input channels rounded up to 8; output channels
 	int channel, first, count;  // of the first column; this tile's first column and how many there are
 	bool vectors;
-	__device__ __forceinline__ const T* line(int k) const {
-		const auto step = walk.of(k);  // its channel is one of the output
-		return step.channel < outputs ? data + step.channel * pitch + walk.weight(step) * padded + channel + first : nullptr;
+	int tap = 0, output = 0;  // of a stage: where its tap is in a row; its first output channel less its first k
+	__device__ __forceinline__ void enter(int k0) {
+		if (!walk.by_stage()) return;
+		const auto step = walk.of(k0);  // its channel is one of the output
+		tap = walk.weight(step) * padded;
+		output = step.channel - k0;
 	}
+	__device__ __forceinline__ const T* line(int k) const {
+		if (walk.by_stage()) return of_tap(output + k, tap);
+		const auto step = walk.of(k);
+		return of_tap(step.channel, walk.weight(step) * padded);
+	}
+	__device__ __forceinline__ const T* of_tap(int o, int at) const { return o < outputs ? data + o * pitch + at + channel + first : nullptr; }
 	__device__ __forceinline__ Chunk<T> chunk(int place, int k, int k_end) const {
 		const int rest = count - first - place;
 		const T* from = k < k_end && rest > 0 ? line(k) : nullptr;

@@ -45,10 +45,12 @@ __device__ __forceinline__ TapAxis* tap_room() {
 	return room;
 }
 
-// The taps of K: which tap and which channel an index is.
+// The taps of K: which tap and which channel an index is. Finding that takes divisions and reads of shared memory; where a stage of the
+// ring is of one tap, as in every layer with a multiple of 32 channels, it is done once per stage.
 struct TapWalk {
 	const TapAxis* axes;  // of rows, of columns
 	int padded;           // channels rounded up to 8
+	__device__ __forceinline__ bool by_stage() const { return padded % kDepth == 0; }
 	struct Step {
 		int row, column, channel;
 	};
@@ -70,6 +72,7 @@ struct PatchSource {
 	int row_divisor, column_divisor;
 	bool vectors;
 	const uint4* places;  // of each row of the tile: its picture, and what its first tap reads but for the tap's offset
+	int down = 0, across = 0, channel = 0;  // of a stage's tap; its first channel less its first k
 
 	// All threads; a barrier must follow.
 	__device__ __forceinline__ PatchSource(const Pictures<T>& pictures, const Positions& positions, const TapWalk& walk, int64_t m0, int64_t count, bool vectors)
@@ -92,16 +95,27 @@ struct PatchSource {
 		}
 		return h < pictures.height + (GPU_MUTANT(141) ? 1 : 0) && w < pictures.width;
 	}
+	__device__ __forceinline__ void enter(int k0) {
+		if (!walk.by_stage()) return;
+		const auto step = walk.of(k0);
+		down = walk.down(step);
+		across = walk.across(step);
+		channel = step.channel - k0;
+	}
 	__device__ __forceinline__ Chunk<T> chunk(int line, int k, int k_end) const {
 		const T* from = element(line, k, k_end);
 		return from ? Chunk<T>{from, 8} : Chunk<T>{pictures.x1, 0};
 	}
 	__device__ __forceinline__ const T* element(int line, int k, int k_end) const {
+		if (walk.by_stage()) return of_tap(line, k, k_end, k + (GPU_MUTANT(144) ? 0 : channel), down, across);
 		const auto step = walk.of(k);
+		return of_tap(line, k, k_end, step.channel, walk.down(step), walk.across(step));
+	}
+	__device__ __forceinline__ const T* of_tap(int line, int k, int k_end, int c, int dh, int dw) const {
 		const uint4 place = places[line];
-		int h = (int)place.y + walk.down(step), w = (int)place.z + walk.across(step);
-		if (k >= k_end || step.channel >= pictures.channels() || !inside(h, w)) return nullptr;
-		return pictures.at((int)place.x, h, w, step.channel);
+		int h = (int)place.y + dh, w = (int)place.z + dw;
+		if (k >= k_end || c >= pictures.channels() || !inside(h, w)) return nullptr;
+		return pictures.at((int)place.x, h, w, c);
 	}
 };
 

@@ -10,6 +10,7 @@
 //   bool vectors                          whether chunks are aligned to 16 bytes in memory
 //   Chunk<T> chunk(place, k, k_end)       a chunk; `place` is the tile's row, or its first of eight rows
 //   const T* element(place, k, k_end)     one element, null for zero: where kMayBeMisaligned, what is goes through registers
+//   void enter(k0)                        if it is there: before the chunks of the stage that begins at k0 are asked for
 // Results go through shared memory once more, a warp's sixteen rows at a time, so that a lane has eight neighbouring columns and
 // everything the epilogue reads and writes moves in 16 bytes.
 #pragma once
@@ -40,6 +41,7 @@ template <class T, int Rows, bool KContiguous, int Threads, class Source>
 __device__ __forceinline__ void issue_tile(unsigned char* tile, Source& source, int k0, int k_end) {
 	using Layout = TileLayout<Rows, KContiguous>;
 	constexpr int kPerLine = KContiguous ? kDepth / 8 : Rows / 8, kEach = (Layout::kChunks + Threads - 1) / Threads;
+	if constexpr (requires { source.enter(k0); }) source.enter(k0);
 	if (source.vectors) {
 		auto copy = [&](int i) {
 			const int id = threadIdx.x + i * Threads, line = id / kPerLine, chunk = id % kPerLine;

@@ -242,6 +242,7 @@ TEST(conv2d_half_faults_are_noticed) {
 		{141, "the picture's bottom edge off by one"},
 		{142, "positions of the smaller classes that are not there"},
 		{143, "no barrier before the taps are read"},
+		{144, "a stage's channels counted from the first tap's"},
 	};
 	for (const PlantedFault& fault : faults)
 		expect_noticed(fault, [&] {
@@ -249,6 +250,8 @@ TEST(conv2d_half_faults_are_noticed) {
 			input_grad(t, strided.finish());
 			Problem plain{.H = 9, .W = 7, .C1 = 16, .O = 24, .f32_result = true};
 			forward(t, plain.finish());
+			Problem staged{.H = 5, .W = 4, .C1 = 32, .O = 24, .f32_result = true};
+			forward(t, staged.finish());
 		});
 }
 
