@@ -45,7 +45,13 @@ export function addCommonOptions(command: Command): void {
 				.argParser(parseDevice)
 				.default("auto"),
 		)
-		.addOption(new Option("--dtype <dtype>", "storage type of weights").choices(["f32", "bf16", "f16"]))
+		.addOption(
+			new Option("--dtype <dtype>", "type of weights; on CUDA devices of activations too").choices([
+				"f32",
+				"bf16",
+				"f16",
+			]),
+		)
 		.option("--json", "print JSON instead of text: one document, or from train a line an event, the result last", false)
 		.option("--quiet", "print nothing but errors and results", false);
 }

@@ -8,4 +8,4 @@ export {
 	sgd,
 	type UpdateOptions,
 } from "./optimizer.js";
-export { clipByGlobalNorm, ema } from "./training.js";
+export { clipByGlobalNorm, ema, lossScale, scaledGradients } from "./training.js";

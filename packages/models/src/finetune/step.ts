@@ -8,12 +8,12 @@ import {
 	denoisingErrors,
 	exp,
 	type Graph,
-	gradients,
 	mul,
 	philoxNormal,
 	promptEmbeddings,
 	type Recompute,
 	reshape,
+	scaledGradients,
 	split,
 	sum,
 	type Tensor,
@@ -34,6 +34,8 @@ export interface StepShape {
 	/** Whether errors are weighted pixel by pixel. */
 	readonly masked: boolean;
 	readonly recompute: Recompute;
+	/** What the loss is multiplied by while it is differentiated: see `lossScale`. */
+	readonly lossScale: number;
 }
 
 export interface StepNetworks {
@@ -97,6 +99,6 @@ export function writeFinetuneStep(
 		...(shape.masked && { pixelWeights: graph.input("pixelWeights", [rows, h, w, 1]) }),
 	});
 	const loss = sum(mul(errors, graph.input("pictureWeights", [rows])));
-	const gradientNorm = parts.update(graph, gradients(loss, parts.values(graph)));
+	const gradientNorm = parts.update(graph, scaledGradients(loss, parts.values(graph), shape.lossScale));
 	return { loss, errors, gradientNorm };
 }

@@ -82,6 +82,11 @@ export async function loadPipeline(idOrPath: string, options: LoadPipelineOption
 		const sampling = await files.sampling();
 		const fingerprint = await fingerprintWeights(device, text.weights);
 		signal?.throwIfAborted();
+		if (device.kind === "cpu" && options.dtype !== undefined && options.dtype !== "f32")
+			onProgress?.({
+				kind: "note",
+				message: `On the CPU ${options.dtype} is only how weights are held; arithmetic is f32. On CUDA devices activations are ${options.dtype} too.`,
+			});
 		for (const message of files.notes) onProgress?.({ kind: "note", message });
 		return new Pipeline({
 			id: idOrPath,

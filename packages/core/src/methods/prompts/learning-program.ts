@@ -1,7 +1,6 @@
 // One step of learning as one compiled program.
 import type { Program } from "../../compile/program.js";
 import type { Device } from "../../device/device.js";
-import { gradients } from "../../differentiate/gradients.js";
 import type { Denoiser, Recompute, TextEncoder } from "../../diffusion/interfaces.js";
 import type { Graph, Value } from "../../graph/graph.js";
 import { add, exp, mul } from "../../ops/elementwise.js";
@@ -9,6 +8,7 @@ import { gather } from "../../ops/embedding.js";
 import { philoxNormal } from "../../ops/random.js";
 import { mean, sum } from "../../ops/reduce.js";
 import { reshape, split } from "../../ops/shape.js";
+import { lossScale, scaledGradients } from "../../optimize/training.js";
 import { declareFrames, type OrthogonalLoss, orthogonalLoss, promptFeatures, sampleContexts } from "./features.js";
 import { denoisingErrors, TIMESTEP_SCALARS } from "./loss.js";
 import type { TokenState } from "./token-update.js";
@@ -38,6 +38,8 @@ export interface LearningShape {
 	readonly scalingFactor: number;
 	/** Default "nothing". */
 	readonly recompute?: Recompute;
+	/** What the loss is multiplied by while it is differentiated: see `lossScale`. Default 1. */
+	readonly lossScale?: number;
 }
 
 export type LearningOutputs = "loss" | "errors" | "orthogonal" | "gradientNorm";
@@ -111,7 +113,7 @@ export function writeLearningStep(
 	const perRow = orthogonalLoss(features.pooled, shape.orthogonal);
 	const orthogonal = sum(byClass ? mul(perRow, graph.input("rowWeights", [encodedRows])) : perRow);
 	const loss = add(mean(errors), mul(orthogonal, graph.input("orthogonalWeight")));
-	const [gradient] = gradients(loss, [movable.tokens]);
+	const [gradient] = scaledGradients(loss, [movable.tokens], shape.lossScale ?? 1);
 	const gradientNorm = state.update(graph, movable, gradient!);
 	return { loss, errors, orthogonal, gradientNorm };
 }
@@ -133,7 +135,9 @@ export function compileLearningStep(
 	shape: LearningShape,
 	signal?: AbortSignal,
 ): Promise<Program<LearningOutputs>> {
-	return device.compile((graph) => writeLearningStep(graph, networks, state, shape), {
+	const errors = shape.latents.reduce((count, extent) => count * extent, shape.batch * shape.samples);
+	const scaled = { lossScale: lossScale(device.activations, errors), ...shape };
+	return device.compile((graph) => writeLearningStep(graph, networks, state, scaled), {
 		name: "learning step",
 		lessMemory: LESS_MEMORY,
 		...(signal && { signal }),
