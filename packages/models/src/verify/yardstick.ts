@@ -6,6 +6,8 @@ import { type CaseResult, type Comparison, failure, judge } from "./report.js";
 const ROUNDING = { f32: 2 ** -24, f16: 2 ** -11, bf16: 2 ** -8 } as const;
 /** Errors of fewer numbers do not average out: the naive computation's may be small by luck, and one rounding is allowed. */
 const FEW = 16;
+/** A naive error this many times smaller than one rounding is no luck: those numbers are computed in f32. */
+const LUCK = 64;
 /** How much larger than the naive computation's the device's error may be. */
 const FACTOR = 2;
 /** Where each step starts from the one before, errors of either grow by luck. */
@@ -48,7 +50,7 @@ function measuredBy(
 	return comparisons.map((comparison, i) => {
 		const naive = own[i]?.what === comparison.what ? own[i].error : Number.NaN;
 		if (!Number.isFinite(naive)) return comparison;
-		const few = (comparison.count ?? FEW) < FEW && naive > comparison.bound ? rounding : 0;
+		const few = (comparison.count ?? FEW) < FEW && naive > rounding / LUCK ? rounding : 0;
 		return { ...comparison, bound: Math.max(comparison.bound, factor * naive, few) };
 	});
 }

@@ -32,6 +32,8 @@ it("never asks for more than f32 is asked for", async () => {
 
 it("allows few numbers one rounding, where the naive computation rounds them at all", async () => {
 	expect(await judged("unet", { loss: 3e-3 }, { loss: 5e-4 }, 1)).toMatchObject({ pass: true, bound: 2 ** -8 });
+	expect(await judged("unet", { loss: 3e-3 }, { loss: 9e-5 }, 1)).toMatchObject({ pass: true, bound: 2 ** -8 });
+	expect(await judged("unet", { loss: 3e-3 }, { loss: 1e-6 }, 1)).toMatchObject({ pass: false, bound: 1e-4 });
 	expect(await judged("unet", { loss: 4e-3 }, { loss: 5e-4 }, 1)).toMatchObject({ pass: false });
 	expect(await judged("unet", { output: 3e-3 }, { output: 5e-4 }, 16)).toMatchObject({ pass: false });
 	expect(await judged("unet", { loss: 3e-3 }, { loss: 0 }, 1)).toMatchObject({ pass: false, bound: 1e-4 });
