@@ -20,7 +20,16 @@ const folder = mkdtempSync(join(tmpdir(), "dreamdist-try-"));
 let status = 1;
 try {
 	const [packed, empty, tools, temporary] = ["packed", "empty", "tools", "tmp"].map((name) => join(folder, name));
-	const pack = [join(here, "pack.mjs"), "--no-build", "--level", "0", "--out", packed, ...process.argv.slice(2)];
+	const pack = [
+		join(here, "pack.mjs"),
+		"--no-build",
+		"--emulated",
+		"--level",
+		"0",
+		"--out",
+		packed,
+		...process.argv.slice(2),
+	];
 	const packing = spawnSync(process.execPath, pack, { stdio: "inherit" });
 	if (packing.status === 0) {
 		for (const path of [tools, temporary]) mkdirSync(path);
