@@ -1,4 +1,5 @@
 // One line on a terminal that shows how far something is and when it will be done; plain lines, few of them, elsewhere.
+import { formatDuration } from "./format.js";
 
 export class ProgressLine {
 	private started = performance.now();
@@ -20,7 +21,7 @@ export class ProgressLine {
 		if (!this.enabled) return;
 		const elapsed = (performance.now() - this.started) / 1000;
 		const left = (elapsed / done) * (total - done);
-		const text = `${this.unit} ${done}/${total}, ${format(elapsed / done)} each, ${format(left)} left`;
+		const text = `${this.unit} ${done}/${total}, ${formatDuration(elapsed / done)} each, ${formatDuration(left)} left`;
 		if (this.stream.isTTY) {
 			this.stream.write(`\r\u001b[K${text}`);
 			this.shown = true;
@@ -35,10 +36,4 @@ export class ProgressLine {
 		if (this.shown) this.stream.write("\r\u001b[K");
 		this.shown = false;
 	}
-}
-
-function format(seconds: number): string {
-	if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-	if (seconds < 90) return `${seconds.toFixed(1)} s`;
-	return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

@@ -2,8 +2,8 @@
 import type { Command } from "commander";
 import { addExample, parseCount, parseSeed } from "../common-options.js";
 import type { CommandContext, CommandModule } from "../context.js";
+import { formatDuration } from "../format.js";
 import { userPath } from "../paths.js";
-import { formatDuration } from "../train/report.js";
 import { DEFAULT_SET } from "../world/reference-pictures.js";
 
 interface DemoOptions {

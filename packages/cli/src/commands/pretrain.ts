@@ -3,8 +3,8 @@ import type { PretrainStep, StageName } from "@dreamdist/models";
 import { type Command, Option } from "commander";
 import { addExample, parseCount } from "../common-options.js";
 import type { CommandContext, CommandModule } from "../context.js";
+import { formatBytes, formatDuration } from "../format.js";
 import { userPath } from "../paths.js";
-import { formatBytes, formatDuration } from "../train/report.js";
 
 interface PretrainArguments {
 	recipe: string;

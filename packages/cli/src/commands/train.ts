@@ -1,7 +1,7 @@
 // `dreamdist train`: learns a distribution of prompts from pictures.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { LearnOptions, LearnSettingsInput } from "@dreamdist/core";
+import type { LearnSettingsInput, ReportingOptions } from "@dreamdist/core";
 import type { Pipeline } from "@dreamdist/models";
 import type { Command } from "commander";
 import { addExample } from "../common-options.js";
@@ -12,7 +12,8 @@ import { userPath } from "../paths.js";
 import { readConfigFile, type TrainConfig } from "../train/config-file.js";
 import { runFinetuning, writeCaption } from "../train/finetune.js";
 import { addTrainOptions, givenSettings, type TrainArguments } from "../train/options.js";
-import { formatDuration, planLines, StepLine } from "../train/report.js";
+import { planLines } from "../train/plan.js";
+import { TrainingProgress } from "../train/progress.js";
 import { checkSetName, DEFAULT_SET, writeReferencePictures } from "../world/reference-pictures.js";
 
 const NEEDS_FOLDER = "train needs a run folder for these pictures: --out RUN";
@@ -32,10 +33,7 @@ export interface Job {
 	readonly settings: Readonly<Record<string, unknown>>;
 	/** Folder of the prior's pictures, where one was named. */
 	readonly prior: string | undefined;
-	readonly reporting: Pick<
-		LearnOptions,
-		"checkpointEvery" | "keep" | "sampleEvery" | "validationPrompts" | "tensorboard"
-	>;
+	readonly reporting: ReportingOptions;
 }
 
 function modelName(model: string, directory: string): string {
@@ -47,7 +45,9 @@ function modelName(model: string, directory: string): string {
 /** A run that goes on takes from its record whatever is not given anew. */
 async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 	const { args, options, directory } = context;
-	const { LEARN_PRESETS, LEARNING_METHOD, methodOf, readAnyRunRecord } = await import("@dreamdist/core");
+	const { givenReporting, LEARN_PRESETS, LEARNING_METHOD, methodOf, readAnyRunRecord } = await import(
+		"@dreamdist/core"
+	);
 	const namedHere = (args[0] ?? []) as string[];
 	const config: TrainConfig =
 		options.config === undefined
@@ -99,14 +99,7 @@ async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 	const presetName = presetGiven ?? (isLearning && model === DEFAULT_MODEL && !record ? "mini" : undefined);
 	const preset = presetName === undefined ? {} : LEARN_PRESETS[presetName];
 	const settings = { ...record?.settings, ...preset, ...config.settings, ...givenSettings(options) };
-	const { checkpointEvery, keep, sampleEvery, validationPrompts, tensorboard } = { ...config.run, ...options };
-	const reporting = {
-		...(checkpointEvery !== undefined && { checkpointEvery }),
-		...(keep !== undefined && { keep }),
-		...(sampleEvery !== undefined && { sampleEvery }),
-		...(validationPrompts !== undefined && { validationPrompts }),
-		...(tensorboard !== undefined && { tensorboard }),
-	};
+	const reporting = givenReporting({ ...config.run, ...options });
 	const given = options.prior ?? config.run.prior;
 	const prior = given === undefined ? priorPicture && dirname(priorPicture.path) : userPath(given, directory);
 	return { method, images, set, model, out, resume, settings, prior, reporting };
@@ -150,42 +143,19 @@ async function checkSettings({ method, settings }: Job, source: string): Promise
 async function learnDistribution(job: Job, pipe: Pipeline, context: CommandContext<TrainArguments>): Promise<void> {
 	const { options, output, signal } = context;
 	const { learn } = await import("@dreamdist/core");
-	const line = new StepLine(!options.quiet && !options.json);
-	const started = performance.now();
-	let steps = 0;
-	let startStep = 0;
-	const learning = learn(pipe, job.images, {
+	const progress = new TrainingProgress(options, output, pipe.device);
+	const run = learn(pipe, job.images, {
 		...(job.settings as LearnSettingsInput),
+		...job.reporting,
 		out: job.out,
 		resume: job.resume,
 		signal,
-		...job.reporting,
-		onPlan: (plan) => {
-			steps = plan.settings.steps;
-			startStep = plan.startStep;
-			for (const text of planLines(plan, job.model, pipe.device)) output.notice(text);
-			output.event("plan", { model: job.model, device: pipe.device.toString(), ...plan });
-			if (startStep >= steps) output.notice(`The run is finished: all ${steps} steps were taken.`);
-		},
+		onPlan: (plan) => progress.plan(plan, job.model, planLines(plan)),
 	});
-	for await (const step of learning) {
-		line.update(step, steps);
-		output.event("step", step);
-	}
-	line.close();
-	const { steps: taken, last } = await learning.result();
-	const result = {
-		run: job.out,
-		distribution: join(job.out, "distribution.safetensors"),
-		page: join(job.out, "index.html"),
-		steps: taken,
-		stepsNow: taken - startStep,
-		loss: last?.loss ?? null,
-		seconds: (performance.now() - started) / 1000,
-	};
-	output.result(result, ({ page, distribution, stepsNow, seconds }) =>
-		[`${stepsNow} steps in ${formatDuration(seconds)}`, distribution, page].join("\n"),
-	);
+	await progress.follow(run);
+	const { steps, last } = await run.result();
+	const distribution = join(job.out, "distribution.safetensors");
+	progress.result({ run: job.out, distribution }, [distribution], { steps, last });
 }
 
 const train: CommandModule = {

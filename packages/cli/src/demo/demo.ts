@@ -4,8 +4,8 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { FrozenModel, GenerateOptions, ImageU8, PromptDistribution, SampledSource } from "@dreamdist/core";
 import { CommandError, UsageError } from "../errors.js";
+import { formatDuration } from "../format.js";
 import { writableFolder } from "../paths.js";
-import { formatDuration } from "../train/report.js";
 import { writeReferencePictures } from "../world/reference-pictures.js";
 import { type DemoPage, type PictureTable, renderDemoPage } from "./page.js";
 

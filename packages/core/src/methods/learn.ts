@@ -12,26 +12,18 @@ import type { PromptDistribution } from "./prompts/distribution.js";
 import { inspectDistribution } from "./prompts/inspect.js";
 import { PromptEncoder } from "./prompts/prompt-encoder.js";
 import { writeRunPage } from "./run/page.js";
+import { givenReporting, type ReportingOptions } from "./run/reporting.js";
 import { RunFolder } from "./run/run-folder.js";
-import { LEARNING_RUN } from "./run/run-kind.js";
-import type { RunRecord } from "./run/run-record.js";
+import { LEARNING_METHOD, LEARNING_RUN } from "./run/run-kind.js";
+import { inFolder, type RunWork, takeSteps } from "./run/run-life.js";
+import { newRunRecord } from "./run/run-record.js";
 import { templateWords, writeSampleGrid } from "./run/samples.js";
 
-export interface LearnOptions extends LearnSettingsInput {
+export interface LearnOptions extends LearnSettingsInput, ReportingOptions {
 	/** Run folder; without it nothing is written. */
 	readonly out?: string;
 	/** Go on from the last checkpoint in `out`. Default false: a folder that is not empty is refused. */
 	readonly resume?: boolean;
-	/** Steps between checkpoints. Default 100. The last step always has one. */
-	readonly checkpointEvery?: number;
-	/** Checkpoints to keep; 0 (the default) keeps all. */
-	readonly keep?: number;
-	/** Steps between grids of pictures in `samples/`; 0 (the default): none. Each has a checkpoint. */
-	readonly sampleEvery?: number;
-	/** Texts with "{}" where the learned prompt stands; each is a row of the grids. */
-	readonly validationPrompts?: readonly string[];
-	/** Write event files for TensorBoard into `tensorboard/`. Default false. */
-	readonly tensorboard?: boolean;
 	/** What relative paths are relative to. Default the working directory. */
 	readonly directory?: string;
 	/** Stops after the step in progress, with a checkpoint; iteration then throws the signal's reason. */
@@ -86,22 +78,10 @@ export class Learning implements AsyncIterable<LearnStep> {
 		this.started = true;
 		const { signal, settings, set } = await this.prepare();
 		const learner = await Learner.create(this.model, set, settings, signal);
-		let run: LearningFolder | null = null;
-		let failure: unknown = null;
 		try {
-			run = await this.openRun(set, settings);
-			if (run?.checkpoint) await learner.restore(run.checkpoint);
-			this.announce(learner, set, run);
-			await this.writeMissedSamples(learner, run);
-			yield* this.steps(learner, run);
-		} catch (error) {
-			failure = error;
-			throw error;
+			const go = (folder: LearningFolder | null) => this.steps(learner, set, folder);
+			yield* inFolder(() => this.openRun(set, settings), go, signal);
 		} finally {
-			// A disk that refuses the status must not hide why the run ended.
-			if (!this.outcome)
-				await run?.setStatus(failure && !signal?.aborted ? "failed" : "interrupted").catch(() => undefined);
-			await run?.close();
 			learner.dispose();
 		}
 	}
@@ -120,18 +100,16 @@ export class Learning implements AsyncIterable<LearnStep> {
 			resume: _resume,
 			onPlan: _onPlan,
 			observe: _observe,
-			checkpointEvery = 100,
-			keep = 0,
-			sampleEvery = 0,
+			checkpointEvery: _checkpointEvery,
+			keep: _keep,
+			sampleEvery: _sampleEvery,
 			validationPrompts = [],
 			tensorboard: _tensorboard,
 			directory,
 			signal,
 			...rest
 		} = this.options;
-		checkWhole("checkpointEvery", checkpointEvery, 1);
-		checkWhole("keep", keep, 0);
-		checkWhole("sampleEvery", sampleEvery, 0);
+		givenReporting(this.options);
 		for (const template of validationPrompts) templateWords(template);
 		const parsed = readLearnSettings(rest);
 		const settings: LearnSettings = { ...parsed, size: parsed.size ?? defaultSize(this.model) };
@@ -143,27 +121,13 @@ export class Learning implements AsyncIterable<LearnStep> {
 	}
 
 	private async openRun(set: PictureSet, settings: LearnSettings): Promise<LearningFolder | null> {
-		const { out, resume = false, keep = 0, tensorboard = false, directory = process.cwd() } = this.options;
+		const { out, resume = false, directory = process.cwd() } = this.options;
 		if (out === undefined) {
 			if (resume) throw new ArgumentError("a run without a folder (out) can't be resumed");
 			return null;
 		}
-		const { kind, isa, threads } = this.model.device;
-		const now = new Date().toISOString();
-		const record: RunRecord = {
-			format: "dreamdist.run",
-			version: 1,
-			settings,
-			model: this.model.identity,
-			pictures: set.pictures.map(({ path, hash, className }) => ({ path, hash, className })),
-			device: { kind, isa, threads },
-			node: process.version,
-			created: now,
-			updated: now,
-			status: "running",
-			step: 0,
-		};
-		return RunFolder.open(resolve(directory, out), LEARNING_RUN, record, { resume, keep, tensorboard });
+		const record = newRunRecord(LEARNING_METHOD, settings, this.model, set.pictures);
+		return RunFolder.open(resolve(directory, out), LEARNING_RUN, record, { resume, reporting: this.options });
 	}
 
 	private announce(learner: Learner, set: PictureSet, run: LearningFolder | null): void {
@@ -178,45 +142,42 @@ export class Learning implements AsyncIterable<LearnStep> {
 		});
 	}
 
-	private async *steps(learner: Learner, run: LearningFolder | null): AsyncGenerator<LearnStep, void, undefined> {
-		const { checkpointEvery = 100, sampleEvery = 0, signal } = this.options;
-		const { steps } = learner.settings;
+	private async *steps(
+		learner: Learner,
+		set: PictureSet,
+		run: LearningFolder | null,
+	): AsyncGenerator<LearnStep, void, undefined> {
+		if (run?.checkpoint) await learner.restore(run.checkpoint);
+		this.announce(learner, set, run);
 		let last: LearnStep | null = null;
-		let saved = run?.checkpoint?.step ?? 0;
-		if (learner.step === 0) await this.observe(learner);
-		const save = async () => {
-			if (!run || saved === learner.step) return;
-			saved = learner.step;
-			const distribution = await learner.distribution();
-			await run.save(await learner.snapshot(), () => distribution.save(run.paths.distribution));
-		};
-		let failure: unknown = null;
-		try {
-			while (learner.step < steps) {
-				signal?.throwIfAborted();
+		const work: RunWork<LearnStep> = {
+			steps: learner.settings.steps,
+			get step() {
+				return learner.step;
+			},
+			async next(signal) {
 				last = await learner.next(signal);
-				const { pictures: _, ...line } = last;
-				await run?.appendStep(line);
-				const samples = sampleEvery > 0 && last.step % sampleEvery === 0;
-				if (samples || last.step % checkpointEvery === 0 || last.step === steps) await save();
-				if (samples && run) await this.writeSamples(learner, run);
-				await this.observe(learner);
-				yield last;
-			}
-		} catch (error) {
-			failure = error;
-			throw error;
-		} finally {
-			// Stopped by the signal or by the caller, the state is that of the last whole step.
-			if (failure === null || signal?.aborted) await save();
-		}
-		const distribution = await learner.distribution();
-		if (run) {
-			await distribution.save(run.paths.distribution);
-			await this.writePage(distribution, run);
-			await run.setStatus("finished");
-		}
-		this.outcome = { distribution, steps: learner.step, last };
+				return last;
+			},
+			lineOf: ({ pictures: _, ...line }) => line,
+			observe: () => this.observe(learner),
+			save: async () => {
+				const distribution = await learner.distribution();
+				await run?.save(await learner.snapshot(), () => distribution.save(run.paths.distribution));
+			},
+			sample: async () => {
+				if (run) await this.writeSamples(learner, run);
+			},
+			finish: async () => {
+				const distribution = await learner.distribution();
+				if (run) {
+					await distribution.save(run.paths.distribution);
+					await this.writePage(distribution, run);
+				}
+				this.outcome = { distribution, steps: learner.step, last };
+			},
+		};
+		yield* takeSteps(work, run, this.options.signal);
 	}
 
 	private async observe(learner: Learner): Promise<void> {
@@ -224,21 +185,20 @@ export class Learning implements AsyncIterable<LearnStep> {
 		if (observe?.steps.includes(learner.step)) await observe.take(learner.step, await learner.distribution());
 	}
 
-	/** A process that was killed between a checkpoint and its samples left them out. */
-	private async writeMissedSamples(learner: Learner, run: LearningFolder | null): Promise<void> {
-		const { sampleEvery = 0 } = this.options;
-		if (!run || sampleEvery === 0 || learner.step === 0 || learner.step % sampleEvery !== 0) return;
-		if (!(await run.hasSample(learner.step))) await this.writeSamples(learner, run);
-	}
-
 	private async writeSamples(learner: Learner, run: LearningFolder): Promise<void> {
-		const { validationPrompts = [], signal } = this.options;
+		const { validationPrompts } = run.reporting;
 		const distribution = await learner.distribution();
-		await writeSampleGrid(await run.samplePath(learner.step), this.model, distribution, {
-			size: learner.settings.size,
-			prompts: validationPrompts,
-			...(signal && { signal }),
-		});
+		const edits = validationPrompts.map((label) => ({ label, source: distribution.edit(templateWords(label)) }));
+		await writeSampleGrid(
+			await run.samplePath(learner.step),
+			this.model,
+			[{ label: "learned", source: distribution }, ...edits],
+			{
+				size: learner.settings.size,
+				recipe: { distribution: distribution.settings, prompts: validationPrompts },
+				signal: this.options.signal,
+			},
+		);
 		await this.writePage(distribution, run);
 	}
 
@@ -256,11 +216,6 @@ export class Learning implements AsyncIterable<LearnStep> {
 			encoder.dispose();
 		}
 	}
-}
-
-function checkWhole(name: string, value: number, least: number): void {
-	if (!Number.isInteger(value) || value < least)
-		throw new ArgumentError(`${name} must be a whole number from ${least} on, not ${value}`);
 }
 
 /**

@@ -235,8 +235,16 @@ describe("a run folder", () => {
 		// A process that was killed before it wrote the samples of its last checkpoint leaves that to the next.
 		const last = await readFile(join(out, "samples", "step-000006.png"));
 		await rm(join(out, "samples", "step-000006.png"));
-		await run({ out, sampleEvery: 3, validationPrompts: ["a photo of {} at night"], vectors: 1, resume: true });
+		await run({ out, vectors: 1, resume: true });
 		expect(await readFile(join(out, "samples", "step-000006.png"))).toEqual(last);
+		// What is written on the way is not asked for again, but may be changed.
+		expect((await readRunRecord(join(out, "run.json")))?.reporting).toEqual({
+			sampleEvery: 3,
+			validationPrompts: ["a photo of {} at night"],
+		});
+		await run({ out, vectors: 1, resume: true, steps: 9, sampleEvery: 2, keep: 2 });
+		expect((await readdir(join(out, "samples"))).at(-1)).toBe("step-000008.png");
+		expect(await readdir(join(out, "checkpoints"))).toEqual(["step-000008", "step-000009"]);
 		await expect(run({ validationPrompts: ["no place"] })).rejects.toThrow(/"no place" must have \{\} once/);
 	});
 

@@ -1,5 +1,5 @@
 // Short and Long Caption: the pictures in words, and nothing learned. A run's folder holds the words alone.
-import { FormatError, RunFolder, type RunKind } from "@dreamdist/core";
+import { FormatError, newRunRecord, RunFolder, type RunKind } from "@dreamdist/core";
 import type { z } from "zod";
 import type { Pipeline } from "../pipeline/pipeline.js";
 import { type CaptionMethod, type CaptionSettings, captionSettings, readMethodSettings } from "./settings.js";
@@ -10,6 +10,7 @@ export function captionKind(method: CaptionMethod): RunKind<CaptionSettings, { r
 		method,
 		settings: captionSettings as unknown as z.ZodType<CaptionSettings>,
 		changeable: new Set(),
+		keep: 0,
 		readCheckpoint: (folder) => {
 			throw new FormatError("BAD_RUN", folder, `${folder} holds checkpoints, which a caption has none of`);
 		},
@@ -30,27 +31,8 @@ export async function writeCaptionRun(
 	out: string,
 ): Promise<string> {
 	const { caption } = readMethodSettings(method, settings);
-	const { kind, isa, threads } = pipe.device;
-	const now = new Date().toISOString();
-	const run = await RunFolder.open(
-		out,
-		captionKind(method),
-		{
-			format: "dreamdist.run",
-			version: 1,
-			method,
-			settings: { caption },
-			model: pipe.identity,
-			pictures: [],
-			device: { kind, isa, threads },
-			node: process.version,
-			created: now,
-			updated: now,
-			status: "running",
-			step: 0,
-		},
-		{ resume: false, keep: 0 },
-	);
+	const record = newRunRecord(method, { caption }, pipe, []);
+	const run = await RunFolder.open(out, captionKind(method), record, { resume: false });
 	try {
 		await run.setStatus("finished");
 	} finally {

@@ -2,18 +2,20 @@
 import { basename, join, resolve } from "node:path";
 import {
 	ArgumentError,
-	contactSheet,
 	defaultSize,
 	findPictures,
-	generate,
-	type ImageU8,
+	givenReporting,
+	inFolder,
+	newRunRecord,
 	type PictureReport,
 	PictureSet,
+	type ReportingOptions,
 	RunFolder,
-	type RunRecord,
+	type RunWork,
 	renderMethodPage,
+	takeSteps,
 	writeFileAtomic,
-	writePng,
+	writeSampleGrid,
 } from "@dreamdist/core";
 import type { Pipeline } from "../pipeline/pipeline.js";
 import { Finetuner, type FinetuneState, type FinetuneStep, type PriorSet, type SizedSettings } from "./finetuner.js";
@@ -30,21 +32,11 @@ import {
 	readMethodSettings,
 } from "./settings.js";
 
-export interface FinetuneOptions {
+export interface FinetuneOptions extends ReportingOptions {
 	/** Run folder; it holds the result's files too. */
 	readonly out: string;
 	/** Go on from the last checkpoint in `out`. Default false: a folder that is not empty is refused. */
 	readonly resume?: boolean | undefined;
-	/** Steps between checkpoints. Default 100. The last step always has one. */
-	readonly checkpointEvery?: number | undefined;
-	/** Checkpoints to keep; 0 keeps all. Default 1: those of whole networks are large. */
-	readonly keep?: number | undefined;
-	/** Steps between grids of pictures in `samples/`; 0 (the default): none. */
-	readonly sampleEvery?: number | undefined;
-	/** Prompts of the grids' rows; "{}" stands for what the method shows itself with. */
-	readonly validationPrompts?: readonly string[] | undefined;
-	/** Write event files for TensorBoard. Default false. */
-	readonly tensorboard?: boolean | undefined;
 	/** Folder of the prior's pictures; what is missing in it is painted. Default: `prior` in the run folder. */
 	readonly priorFolder?: string | undefined;
 	/** What relative paths are relative to. Default the working directory. */
@@ -82,10 +74,6 @@ export interface FinetuneResult {
 	readonly prompt: string;
 }
 
-/** Pictures in each row of a grid, and the steps that they are sampled with. */
-const COLUMNS = 4;
-const SAMPLE_STEPS = 20;
-
 /** A run of fine-tuning: iterate over its steps, or ask for the result at once. Either starts it; it can be run once. */
 export class Finetuning<M extends FinetuneMethod = FinetuneMethod> implements AsyncIterable<FinetuneStep> {
 	private started = false;
@@ -104,7 +92,7 @@ export class Finetuning<M extends FinetuneMethod = FinetuneMethod> implements As
 		if (this.started) throw new ArgumentError("this run was started already; call finetune again for another");
 		this.started = true;
 		const { signal, directory = process.cwd() } = this.options;
-		this.checkOptions();
+		givenReporting(this.options);
 		const parsed = readMethodSettings(this.method, this.input);
 		const settings = { ...parsed, size: parsed.size ?? defaultSize(this.pipe) } as SizedSettings<
 			FinetuneSettingsByMethod[M]
@@ -116,21 +104,10 @@ export class Finetuning<M extends FinetuneMethod = FinetuneMethod> implements As
 		const set = await PictureSet.read(files, { ...cut, zoom: tuning.zoom ?? false }, signal);
 		const prior = await this.readPrior(tuning, settings, cut);
 		const finetuner = await Finetuner.create(this.pipe, tuning, settings as SizedSettings, set, prior, signal);
-		let run: Folder<M> | null = null;
-		let failure: unknown = null;
 		try {
-			run = await this.openRun(set, prior, settings);
-			if (run.checkpoint) await this.restore(finetuner, run.checkpoint, run);
-			this.announce(finetuner, set, prior, run);
-			yield* this.steps(finetuner, tuning, run);
-		} catch (error) {
-			failure = error;
-			throw error;
+			const go = (folder: Folder<M>) => this.steps(finetuner, tuning, { set, prior }, folder);
+			yield* inFolder(() => this.openRun(set, prior, settings), go, signal);
 		} finally {
-			// A disk that refuses the status must not hide why the run ended.
-			if (!this.outcome)
-				await run?.setStatus(failure && !signal?.aborted ? "failed" : "interrupted").catch(() => undefined);
-			await run?.close();
 			finetuner.dispose();
 		}
 	}
@@ -140,17 +117,6 @@ export class Finetuning<M extends FinetuneMethod = FinetuneMethod> implements As
 		if (!this.started) for await (const _ of this);
 		if (!this.outcome) throw new ArgumentError("this run has not finished; iterate over all of its steps first");
 		return this.outcome;
-	}
-
-	private checkOptions(): void {
-		const { checkpointEvery = 100, keep = 1, sampleEvery = 0 } = this.options;
-		for (const [name, value, least] of [
-			["checkpointEvery", checkpointEvery, 1],
-			["keep", keep, 0],
-			["sampleEvery", sampleEvery, 0],
-		] as const)
-			if (!Number.isInteger(value) || value < least)
-				throw new ArgumentError(`${name} must be a whole number from ${least} on, not ${value}`);
 	}
 
 	private get folder(): string {
@@ -186,30 +152,11 @@ export class Finetuning<M extends FinetuneMethod = FinetuneMethod> implements As
 		prior: PriorSet | null,
 		settings: SizedSettings<FinetuneSettingsByMethod[M]>,
 	): Promise<Folder<M>> {
-		const { resume = false, keep = 1, tensorboard = false } = this.options;
-		const { kind, isa, threads } = this.pipe.device;
-		const now = new Date().toISOString();
 		const pictures = [...set.pictures, ...(prior?.set.pictures ?? [])];
-		const record: RunRecord<SizedSettings<FinetuneSettingsByMethod[M]>> = {
-			format: "dreamdist.run",
-			version: 1,
-			method: this.method,
-			settings,
-			model: this.pipe.identity,
-			pictures: pictures.map(({ path, hash, className }) => ({ path, hash, className })),
-			device: { kind, isa, threads },
-			node: process.version,
-			created: now,
-			updated: now,
-			status: "running",
-			step: 0,
-		};
-		return RunFolder.open(this.folder, runKind(this.method), record, {
-			resume,
-			keep,
-			tensorboard,
-			except: ["prior"],
-		});
+		const record = newRunRecord(this.method, settings, this.pipe, pictures);
+		const { resume = false } = this.options;
+		const options = { resume, reporting: this.options, except: ["prior"] };
+		return RunFolder.open(this.folder, runKind(this.method), record, options);
 	}
 
 	private async restore(finetuner: Finetuner, state: FinetuneState, run: Folder<M>): Promise<void> {
@@ -238,60 +185,45 @@ export class Finetuning<M extends FinetuneMethod = FinetuneMethod> implements As
 	private async *steps(
 		finetuner: Finetuner,
 		tuning: TuningMethod,
+		{ set, prior }: { set: PictureSet; prior: PriorSet | null },
 		run: Folder<M>,
 	): AsyncGenerator<FinetuneStep, void, undefined> {
-		const { checkpointEvery = 100, sampleEvery = 0, signal } = this.options;
-		const { steps } = finetuner.settings;
+		if (run.checkpoint) await this.restore(finetuner, run.checkpoint, run);
+		this.announce(finetuner, set, prior, run);
 		let last: FinetuneStep | null = null;
-		let saved = run.checkpoint?.step ?? 0;
-		const save = async () => {
-			if (saved === finetuner.step) return;
-			saved = finetuner.step;
-			await run.save(finetuner.snapshot(), async () => undefined);
-		};
-		let failure: unknown = null;
-		try {
-			while (finetuner.step < steps) {
-				signal?.throwIfAborted();
+		const work: RunWork<FinetuneStep> = {
+			steps: finetuner.settings.steps,
+			get step() {
+				return finetuner.step;
+			},
+			async next(signal) {
 				last = await finetuner.next(signal);
-				await run.appendStep(last);
-				const samples = sampleEvery > 0 && last.step % sampleEvery === 0;
-				if (samples || last.step % checkpointEvery === 0 || last.step === steps) await save();
-				if (samples) await this.writeSamples(finetuner, tuning, run);
-				yield last;
-			}
-		} catch (error) {
-			failure = error;
-			throw error;
-		} finally {
-			// Stopped by the signal or by the caller, the state is that of the last whole step.
-			if (failure === null || signal?.aborted) await save();
-		}
-		const files = await tuning.save(run.folder, finetuner.read);
-		await this.writePage(tuning, finetuner.settings, run);
-		await run.setStatus("finished");
-		this.outcome = { steps: finetuner.step, last, files, prompt: tuning.prompt };
+				return last;
+			},
+			save: () => run.save(finetuner.snapshot(), async () => undefined),
+			sample: () => this.writeSamples(finetuner, tuning, run),
+			finish: async () => {
+				const files = await tuning.save(run.folder, finetuner.read);
+				await this.writePage(tuning, finetuner.settings, run);
+				this.outcome = { steps: finetuner.step, last, files, prompt: tuning.prompt };
+			},
+		};
+		yield* takeSteps(work, run, this.options.signal);
 	}
 
 	private async writeSamples(finetuner: Finetuner, tuning: TuningMethod, run: Folder<M>): Promise<void> {
-		const { validationPrompts = [], signal } = this.options;
+		const { validationPrompts } = run.reporting;
 		const prompts = [tuning.prompt, ...validationPrompts.map((text) => text.replaceAll("{}", tuning.prompt))];
-		const model = liveModel(this.pipe, finetuner.change);
-		const rows: ImageU8[][] = [];
-		for (const prompt of prompts) {
-			const row: ImageU8[] = [];
-			const { size } = finetuner.settings;
-			const pictures = generate(model, prompt, {
-				size,
-				count: COLUMNS,
-				steps: SAMPLE_STEPS,
-				...(signal && { signal }),
-			});
-			for await (const { image } of pictures) row.push(image);
-			rows.push(row);
-		}
-		const { image } = await contactSheet(rows, { rowLabels: prompts });
-		await writePng(await run.samplePath(finetuner.step), image, { recipe: { method: this.method, prompts } });
+		await writeSampleGrid(
+			await run.samplePath(finetuner.step),
+			liveModel(this.pipe, finetuner.change),
+			prompts.map((prompt) => ({ label: prompt, source: prompt })),
+			{
+				size: finetuner.settings.size,
+				recipe: { method: this.method, prompts },
+				signal: this.options.signal,
+			},
+		);
 		await this.writePage(tuning, finetuner.settings, run);
 	}
 

@@ -35,6 +35,8 @@ export function runKind<M extends FinetuneMethod>(
 		// Records are written with the size filled in.
 		settings: METHOD_SETTINGS[method] as unknown as z.ZodType<SizedSettings<FinetuneSettingsByMethod[M]>>,
 		changeable: new Set(["steps", "recompute"]),
+		// Those of whole networks are large.
+		keep: 1,
 		readCheckpoint,
 		writeCheckpoint,
 	};

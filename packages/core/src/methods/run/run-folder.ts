@@ -6,6 +6,7 @@ import { DreamdistError } from "../../errors.js";
 import { checkpointSteps, removePartialCheckpoints, stepName } from "./checkpoint.js";
 import { lockRun } from "./lock.js";
 import { appendMetrics, type MetricsLine, readMetrics, type StepMetrics, truncateMetrics } from "./metrics.js";
+import { givenReporting, type Reporting, type ReportingOptions, wholeReporting } from "./reporting.js";
 import type { RunKind } from "./run-kind.js";
 import { checkResumable, type RunRecord, readRunRecordOf, writeRunRecord } from "./run-record.js";
 import { EventFile } from "./tensorboard.js";
@@ -33,10 +34,8 @@ export function runPaths(folder: string) {
 export interface OpenRunOptions {
 	/** Go on from the last checkpoint. Without it a folder that is not empty is refused. */
 	readonly resume: boolean;
-	/** Checkpoints to keep; 0: all. */
-	readonly keep: number;
-	/** Write event files for TensorBoard too. Default false. */
-	readonly tensorboard?: boolean;
+	/** What is written on the way; a run that goes on keeps what is not given. */
+	readonly reporting?: ReportingOptions;
 	/** Names of files that may be there before the run is. */
 	readonly except?: readonly string[];
 }
@@ -51,7 +50,7 @@ export class RunFolder<
 		readonly folder: string,
 		private readonly kind: RunKind<Settings, State>,
 		private record: RunRecord<Settings>,
-		private readonly keep: number,
+		readonly reporting: Reporting,
 		/** What the user should know about resuming. */
 		readonly notices: readonly string[],
 		/** Where to go on from; null: from the start. */
@@ -89,17 +88,20 @@ export class RunFolder<
 			const last = before ? (await checkpointSteps(paths.checkpoints)).at(-1) : undefined;
 			const checkpoint = last === undefined ? null : await kind.readCheckpoint(paths.checkpoints, last);
 			if (before) await truncateMetrics(paths.metrics, checkpoint?.step ?? 0);
+			const given = { ...before?.reporting, ...givenReporting(options.reporting ?? {}) };
+			const reporting = wholeReporting(given, kind.keep);
 			const now: RunRecord<Settings> = {
 				...record,
+				...(Object.keys(given).length > 0 && { reporting: given }),
 				created: before?.created ?? record.created,
 				status: "running",
 				step: checkpoint?.step ?? 0,
 			};
 			await writeRunRecord(paths.record, now);
-			const events = options.tensorboard
+			const events = reporting.tensorboard
 				? await EventFile.open(paths.tensorboard, await readMetrics<Line>(paths.metrics))
 				: null;
-			return new RunFolder<Settings, State, Line>(folder, kind, now, options.keep, notices, checkpoint, events, unlock);
+			return new RunFolder<Settings, State, Line>(folder, kind, now, reporting, notices, checkpoint, events, unlock);
 		} catch (error) {
 			await unlock();
 			throw error;
@@ -138,7 +140,7 @@ export class RunFolder<
 
 	/** Writes a checkpoint, then what `alsoWrite` writes, then that both are there. */
 	async save(state: State, alsoWrite: () => Promise<void>): Promise<void> {
-		await this.kind.writeCheckpoint(this.paths.checkpoints, state, this.keep);
+		await this.kind.writeCheckpoint(this.paths.checkpoints, state, this.reporting.keep);
 		await alsoWrite();
 		await this.update({ step: state.step });
 	}

@@ -10,6 +10,8 @@ export interface RunKind<Settings extends object, State extends { readonly step:
 	readonly settings: z.ZodType<Settings>;
 	/** Settings that may change when a run goes on. */
 	readonly changeable: ReadonlySet<string>;
+	/** Checkpoints that are kept unless a run is told otherwise; 0: all. */
+	readonly keep: number;
 	/** @param folder of all checkpoints */
 	readCheckpoint(folder: string, step: number): Promise<State>;
 	writeCheckpoint(folder: string, state: State, keep: number): Promise<unknown>;
@@ -25,6 +27,7 @@ export const LEARNING_RUN: RunKind<LearnSettings, LearnerState> = {
 	settings: learnSettingsSchema as unknown as z.ZodType<LearnSettings>,
 	// How far it goes, and what it spends memory on.
 	changeable: new Set(["steps", "recompute"]),
+	keep: 0,
 	readCheckpoint,
 	writeCheckpoint,
 };

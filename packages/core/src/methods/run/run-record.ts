@@ -5,7 +5,9 @@ import { writeFileAtomic } from "../../data/atomic.js";
 import { fileError } from "../../data/file-system.js";
 import { DreamdistError, FormatError } from "../../errors.js";
 import type { LearnSettings } from "../learn-settings.js";
+import type { FrozenModel } from "../pipeline.js";
 import { modelIdentitySchema } from "../prompts/distribution-file.js";
+import { reportingSchema } from "./reporting.js";
 import { LEARNING_METHOD, LEARNING_RUN, type RunKind } from "./run-kind.js";
 
 export const RUN_STATUSES = ["running", "interrupted", "failed", "finished"] as const;
@@ -16,6 +18,7 @@ const runRecordSchema = z.object({
 	/** Absent: learning a distribution. */
 	method: z.string().optional(),
 	settings: z.record(z.string(), z.unknown()),
+	reporting: reportingSchema.optional(),
 	model: modelIdentitySchema,
 	pictures: z.array(z.object({ path: z.string(), hash: z.string(), className: z.string().nullable() })),
 	device: z.object({ kind: z.string(), isa: z.string(), threads: z.number() }),
@@ -30,6 +33,30 @@ const runRecordSchema = z.object({
 export type RunRecord<Settings extends object = LearnSettings> = Omit<z.infer<typeof runRecordSchema>, "settings"> & {
 	readonly settings: Settings;
 };
+
+/** The record of a run that is about to start. */
+export function newRunRecord<Settings extends object>(
+	method: string,
+	settings: Settings,
+	{ identity, device: { kind, isa, threads } }: FrozenModel,
+	pictures: readonly { readonly path: string; readonly hash: string; readonly className: string | null }[],
+): RunRecord<Settings> {
+	const now = new Date().toISOString();
+	return {
+		format: "dreamdist.run",
+		version: 1,
+		...(method !== LEARNING_METHOD && { method }),
+		settings,
+		model: identity,
+		pictures: pictures.map(({ path, hash, className }) => ({ path, hash, className })),
+		device: { kind, isa, threads },
+		node: process.version,
+		created: now,
+		updated: now,
+		status: "running",
+		step: 0,
+	};
+}
 
 /** A run's record whatever its method; null where there is none. @throws FormatError `BAD_RUN` when it is damaged */
 export async function readAnyRunRecord(path: string): Promise<RunRecord<Record<string, unknown>> | null> {

@@ -12,11 +12,16 @@ const COLUMNS = 4;
 /** Enough to see where learning goes. */
 const STEPS = 20;
 
+export interface SampleRow {
+	readonly label: string;
+	readonly source: PromptDistribution | string;
+}
+
 export interface SampleGridOptions {
 	readonly size: readonly [width: number, height: number];
-	/** Texts with "{}" where the learned prompt stands; each makes a row. The first row is the learned prompt as it is. */
-	readonly prompts: readonly string[];
-	readonly signal?: AbortSignal;
+	/** Written into the picture's metadata. */
+	readonly recipe: object;
+	readonly signal?: AbortSignal | undefined;
 }
 
 /** A template's words. @throws ArgumentError unless "{}" stands in it once */
@@ -31,22 +36,16 @@ export function templateWords(template: string): { prefix: string; suffix: strin
 export async function writeSampleGrid(
 	path: string,
 	model: FrozenModel,
-	distribution: PromptDistribution,
-	options: SampleGridOptions,
+	rows: readonly SampleRow[],
+	{ size, recipe, signal }: SampleGridOptions,
 ): Promise<void> {
-	const sources = [distribution, ...options.prompts.map((template) => distribution.edit(templateWords(template)))];
-	const rows: ImageU8[][] = [];
-	for (const source of sources) {
+	const grid: ImageU8[][] = [];
+	for (const { source } of rows) {
 		const row: ImageU8[] = [];
-		const pictures = generate(model, source, {
-			size: options.size,
-			count: COLUMNS,
-			steps: STEPS,
-			...(options.signal && { signal: options.signal }),
-		});
+		const pictures = generate(model, source, { size, count: COLUMNS, steps: STEPS, ...(signal && { signal }) });
 		for await (const { image } of pictures) row.push(image);
-		rows.push(row);
+		grid.push(row);
 	}
-	const { image } = await contactSheet(rows, { rowLabels: ["learned", ...options.prompts] });
-	await writePng(path, image, { recipe: { distribution: distribution.settings, prompts: options.prompts } });
+	const { image } = await contactSheet(grid, { rowLabels: rows.map(({ label }) => label) });
+	await writePng(path, image, { recipe });
 }
