@@ -17,6 +17,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 	add("NativeProgram", JsProgram::define(env), data->program);
 	add("NativeFileMapping", JsMapping::define(env), data->mapping);
 	add("NativeAbortFlag", JsAbortFlag::define(env), data->abort_flag);
+	exports.Set("interface", Napi::Number::New(env, ADDON_INTERFACE));
 	exports.Set("info", Napi::Function::New(env, info));
 	return exports;
 }

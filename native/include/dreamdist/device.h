@@ -55,6 +55,10 @@ struct Region {
 	int64_t offset = 0, bytes = 0;  // in the arena
 };
 
+// Which form of programs and objects the addon takes: surface.ts of @dreamdist/native-cuda names the same number. Whoever changes the form, a kernel's
+// operands or its integers, counts both up, so that an addon that was not built again is refused by name.
+constexpr int ADDON_INTERFACE = 1;
+
 struct ProgramSpec {
 	std::vector<BufferPtr> buffers;
 	std::vector<Slot> slots;

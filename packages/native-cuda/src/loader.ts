@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isMusl } from "./libc.js";
+import { ADDON_INTERFACE } from "./surface.js";
 import { testLoad } from "./test-load.js";
 
 /** The platforms that have a prebuilt package, in the names of @napi-rs/cli. */
@@ -84,7 +85,12 @@ function readBuildRecord(addonPath: string): BuildRecord | null {
 }
 
 function loadFile(path: string, origin: LoadedAddon["origin"]): LoadedAddon {
-	return { exports: require(path) as unknown, path, origin, build: readBuildRecord(path) };
+	const exports = require(path) as { readonly interface?: number };
+	if (exports.interface !== ADDON_INTERFACE)
+		throw new Error(
+			`it was built from other sources (interface ${exports.interface ?? 0}; this version needs ${ADDON_INTERFACE}); build it again`,
+		);
+	return { exports, path, origin, build: readBuildRecord(path) };
 }
 
 function notFound(packageRoot: string, name: string, attempts: FailedAttempt[]): AddonNotFoundError {

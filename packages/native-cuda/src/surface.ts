@@ -1,5 +1,8 @@
 // The addon's surface, typed. Thin: arguments are checked in C++, meaning is given by @dreamdist/core.
 
+/** Which form of programs and objects the addon must take; native/include/dreamdist/device.h has the same number. */
+export const ADDON_INTERFACE = 1;
+
 /** Element types, as the addon numbers them. */
 export const DTYPE_CODES = { f32: 0, f16: 1, bf16: 2, i32: 3 } as const;
 
@@ -114,6 +117,7 @@ export interface NativeInfo {
 }
 
 export interface NativeModule {
+	readonly interface: number;
 	/** `kind`: "cpu" (the default), "cuda:N" or "cuda-emulated". */
 	NativeDevice: new (
 		isa: string,

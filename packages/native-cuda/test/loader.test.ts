@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { AddonNotFoundError, findAddon, PREBUILT_PLATFORMS } from "../src/loader.js";
+import { ADDON_INTERFACE } from "../src/surface.js";
 import { testLoad } from "../src/test-load.js";
 
 const { platform, arch } = process;
@@ -22,18 +23,27 @@ const search = { platform: "linux", arch: "x64", musl: false } as const;
 
 let scratch: string;
 let good: string;
+let outdated: string;
 let crashing: string;
 let packageRoot: string;
 let cacheDir: string;
 
-/** Compiles a Node-API module from one line of C++; it needs no headers. */
+const NODE_API =
+	'extern "C" int napi_create_int32(void*, int, void**); extern "C" int napi_set_named_property(void*, void*, const char*, void*);';
+
+/** Compiles a Node-API module from one line of C++; it needs no headers. `env` and `exports` are its arguments. */
 function compileAddon(name: string, body: string): string {
 	const source = join(scratch, `${name}.cpp`);
 	const output = join(scratch, `${name}.node`);
-	writeFileSync(source, `extern "C" void* napi_register_module_v1(void*, void* exports) { ${body} return exports; }\n`);
+	const register = `extern "C" void* napi_register_module_v1(void* env, void* exports) { ${body} return exports; }`;
+	writeFileSync(source, `${NODE_API}\n${register}\n`);
 	const flags = platform === "darwin" ? ["-undefined", "dynamic_lookup"] : [];
 	execFileSync(process.env.CXX ?? "c++", ["-shared", "-fPIC", ...flags, "-o", output, source]);
 	return output;
+}
+
+function ofInterface(number: number): string {
+	return `void* value; napi_create_int32(env, ${number}, &value); napi_set_named_property(env, exports, "interface", value);`;
 }
 
 function place(file: string, ...path: string[]): string {
@@ -62,7 +72,8 @@ function findError(options: Parameters<typeof findAddon>[0]): AddonNotFoundError
 
 beforeAll(() => {
 	scratch = mkdtempSync(join(tmpdir(), "dreamdist-loader-"));
-	good = compileAddon("good", "");
+	good = compileAddon("good", ofInterface(ADDON_INTERFACE));
+	outdated = compileAddon("outdated", ofInterface(ADDON_INTERFACE - 1));
 	crashing = compileAddon("crashing", "__builtin_trap();");
 });
 
@@ -75,6 +86,15 @@ beforeEach(() => {
 });
 
 describe("findAddon", () => {
+	it("refuses one that was built from other sources, and says to build it again", () => {
+		place(outdated, "bin", "linux-x64", "dreamdist.node");
+		const { message } = findError({ packageRoot, ...search, cacheDir });
+		expect(message).toContain(
+			`it was built from other sources (interface ${ADDON_INTERFACE - 1}; this version needs ${ADDON_INTERFACE}); build it again`,
+		);
+		expect(message).toMatch(/native build|npm run build/);
+	});
+
 	it("prefers the local build, and reads its record", () => {
 		const local = place(good, "bin", "linux-x64", "dreamdist.node");
 		writeFileSync(join(dirname(local), "build.json"), JSON.stringify({ compiler: "GNU 12" }));
