@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { openDevice } from "@dreamdist/core";
 import { readComparison } from "@dreamdist/eval";
 import { initModel } from "@dreamdist/models";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeInstruments, writePictures } from "../../eval/test/instruments.js";
 import { worldSet } from "../src/compare/world-sets.js";
-import { runCli } from "../src/main.js";
+import { dd } from "./printed.js";
 
 let folder: string;
 const at = (...parts: string[]) => join(folder, ...parts);
@@ -22,21 +22,6 @@ beforeAll(async () => {
 	writeFileSync(at("red", "set.json"), '{ "noun": "blot", "shortCaption": "a blot", "longCaption": "a large blot" }');
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-async function dd(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-	const printed = { out: "", err: "" };
-	const spies = (["out", "err"] as const).map((key) =>
-		vi.spyOn(key === "out" ? process.stdout : process.stderr, "write").mockImplementation((text) => {
-			printed[key] += String(text);
-			return true;
-		}),
-	);
-	try {
-		return { code: await runCli(args), ...printed };
-	} finally {
-		for (const spy of spies) spy.mockRestore();
-	}
-}
 
 describe("dreamdist compare", () => {
 	it("compares on a folder, and goes on with what is there when told nothing", async () => {

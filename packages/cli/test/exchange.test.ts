@@ -4,27 +4,17 @@ import { join } from "node:path";
 import { loadDistribution, NpzFile, openSafetensors, openTorch, PromptDistribution } from "@dreamdist/core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import { runCli } from "../src/main.js";
+import { capturePrinted, printed } from "./printed.js";
 
 let folder: string;
 let model: string;
 let learned: string;
-let out = "";
-let errors = "";
 const at = (name: string) => join(folder, name);
 const WIDTH = 32;
 
 beforeEach(() => {
-	out = "";
-	errors = "";
 	vi.stubEnv("DD_NUM_THREADS", "2");
-	vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-		out += String(text);
-		return true;
-	});
-	vi.spyOn(process.stderr, "write").mockImplementation((text) => {
-		errors += String(text);
-		return true;
-	});
+	capturePrinted();
 });
 afterEach(() => {
 	vi.restoreAllMocks();
@@ -57,7 +47,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it("writes an embedding in each layout", async () => {
 	expect(await runCli(["export", learned, "--as", "embedding", "--out", at("e.safetensors"), "--json"])).toBe(0);
-	expect(JSON.parse(out)).toEqual({ file: at("e.safetensors"), as: "embedding", shape: [2, WIDTH] });
+	expect(JSON.parse(printed.out)).toEqual({ file: at("e.safetensors"), as: "embedding", shape: [2, WIDTH] });
 	const file = await openSafetensors(at("e.safetensors"));
 	expect([...file.tensors.keys()]).toEqual(["<church>"]);
 	await file.close();
@@ -70,9 +60,9 @@ it("writes an embedding in each layout", async () => {
 
 it("takes back what it writes, and says what it is", async () => {
 	await runCli(["export", learned, "--as", "embedding", "--layout", "kohya", "--out", at("k.safetensors")]);
-	out = "";
+	printed.out = "";
 	expect(await runCli(["import", at("k.safetensors"), "--out", at("back.safetensors")])).toBe(0);
-	expect(out).toBe(`textual inversion: 1 prompt of 2 vectors, width ${WIDTH}\n${at("back.safetensors")}\n`);
+	expect(printed.out).toBe(`textual inversion: 1 prompt of 2 vectors, width ${WIDTH}\n${at("back.safetensors")}\n`);
 	expect(await loadDistribution(at("back.safetensors"))).toMatchObject({ prompts: 1, vectors: 2, width: WIDTH });
 });
 
@@ -94,15 +84,15 @@ it.each([
 ])("refuses %j", async (args, message) => {
 	const [command, name, ...rest] = args as [string, string, ...string[]];
 	expect(await runCli([command, at(`${name}.safetensors`), ...rest])).toBe(2);
-	expect(errors).toContain(message);
+	expect(printed.err).toContain(message);
 });
 
 it("names what it can't import", async () => {
 	expect(await runCli(["import", learned, "--out", at("x.safetensors")])).toBe(1);
-	expect(errors).toContain("it is a distribution already");
+	expect(printed.err).toContain("it is a distribution already");
 	writeFileSync(at("evil.pt"), "\x80\x02cposix\nsystem\n.", "latin1");
 	expect(await runCli(["import", at("evil.pt"), "--out", at("x.safetensors")])).toBe(1);
-	expect(errors).toContain(`${at("evil.pt")} can't be read as a PyTorch file: it names posix.system`);
+	expect(printed.err).toContain(`${at("evil.pt")} can't be read as a PyTorch file: it names posix.system`);
 	expect(await runCli(["import", at("nothing.pt"), "--out", at("x.safetensors")])).toBe(1);
 	expect(existsSync(at("x.safetensors"))).toBe(false);
 });
@@ -133,5 +123,5 @@ it("encodes with a model: conditioning, and the official .npz of all classes", a
 	await save("wide.safetensors", null, width + 1);
 	await runCli(["export", at("wide.safetensors"), "--as", "embedding", "--out", at("w.safetensors")]);
 	expect(await runCli(["import", at("w.safetensors"), "--out", at("x.safetensors"), "--model", model])).toBe(1);
-	expect(errors).toContain(`width ${width + 1}, but the text encoder of ${model} has width ${width}`);
+	expect(printed.err).toContain(`width ${width + 1}, but the text encoder of ${model} has width ${width}`);
 });

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createImage, openDevice, readImage, readPngRecipe, writePng } from "@dreamdist/core";
 import { initModel } from "@dreamdist/models";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { runCli } from "../src/main.js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { dd } from "./printed.js";
 
 let folder: string;
 let model: string;
@@ -28,22 +28,6 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const at = (name: string) => join(folder, name);
-
-/** Runs a command line; what it printed, by stream. */
-async function dd(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-	const printed = { out: "", err: "" };
-	const spies = (["out", "err"] as const).map((key) =>
-		vi.spyOn(key === "out" ? process.stdout : process.stderr, "write").mockImplementation((text) => {
-			printed[key] += String(text);
-			return true;
-		}),
-	);
-	try {
-		return { code: await runCli(args), ...printed };
-	} finally {
-		for (const spy of spies) spy.mockRestore();
-	}
-}
 
 const train = (method: string, out: string, ...args: string[]) =>
 	dd(

@@ -6,39 +6,25 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from "vite
 import type { DistributionReport } from "../src/inspect/distribution.js";
 import type { ModelReport } from "../src/inspect/model.js";
 import { runCli } from "../src/main.js";
+import { capturePrinted, printed } from "./printed.js";
 
 let folder: string;
 let model: string;
 let parameters: Record<string, number>;
-let out = "";
-let errors = "";
 const at = (name: string) => join(folder, name);
-
-function capture() {
-	out = "";
-	errors = "";
-	vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-		out += String(text);
-		return true;
-	});
-	vi.spyOn(process.stderr, "write").mockImplementation((text) => {
-		errors += String(text);
-		return true;
-	});
-}
 
 beforeAll(async () => {
 	folder = mkdtempSync(join(tmpdir(), "dreamdist-inspect-"));
 	model = at("model");
-	capture();
+	capturePrinted();
 	await runCli(["init", model, "--config", "tiny", "--seed", "1", "--json"]);
-	parameters = (JSON.parse(out) as { parameters: Record<string, number> }).parameters;
+	parameters = (JSON.parse(printed.out) as { parameters: Record<string, number> }).parameters;
 	vi.restoreAllMocks();
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 beforeEach(() => {
 	vi.stubEnv("DD_NUM_THREADS", "2");
-	capture();
+	capturePrinted();
 });
 afterEach(() => {
 	vi.restoreAllMocks();
@@ -46,9 +32,9 @@ afterEach(() => {
 });
 
 async function report<T>(...args: string[]): Promise<T> {
-	out = "";
+	printed.out = "";
 	expect(await runCli(["inspect", ...args, "--json"])).toBe(0);
-	return JSON.parse(out) as T;
+	return JSON.parse(printed.out) as T;
 }
 
 function save(name: string, width: number): Promise<void> {
@@ -74,13 +60,13 @@ it("says what a model is", async () => {
 	expect(one.parameters).toBe(Object.values(parameters).reduce((a, b) => a + b));
 	expect(one.bytesOnDisk).toBeGreaterThan(2 * one.parameters);
 	expect(one.hash).toMatch(/^[0-9a-f]{64}$/);
-	out = "";
+	printed.out = "";
 	expect(await runCli(["inspect", model])).toBe(0);
-	expect(out.replace(/ +/g, " ")).toContain(
+	expect(printed.out.replace(/ +/g, " ")).toContain(
 		` unet ${one.networks.unet!.parameters.toLocaleString("en-US")} parameters`,
 	);
 	expect(await runCli(["inspect", model, "--class", "dog"])).toBe(2);
-	expect(errors).toContain("is a model, so --class dog does not apply");
+	expect(printed.err).toContain("is a model, so --class dog does not apply");
 });
 
 it("looks at a distribution through a model that fits, and says of another that it does not", async () => {
@@ -121,10 +107,10 @@ it("says of fitted features where they vary", async () => {
 it("refuses what is none of these", async () => {
 	mkdirSync(at("empty"));
 	expect(await runCli(["inspect", at("empty")])).toBe(1);
-	expect(errors).toContain(`${at("empty")} holds neither a model, nor a run, nor a distribution.`);
+	expect(printed.err).toContain(`${at("empty")} holds neither a model, nor a run, nor a distribution.`);
 	writeFileSync(at("text.safetensors"), "hello, this is no header");
 	expect(await runCli(["inspect", at("text.safetensors")])).toBe(1);
-	expect(errors).toContain("is not a valid safetensors file");
+	expect(printed.err).toContain("is not a valid safetensors file");
 	expect(await runCli(["inspect", at("nothing.safetensors")])).toBe(1);
-	expect(errors).toContain("does not exist");
+	expect(printed.err).toContain("does not exist");
 });

@@ -8,21 +8,10 @@ import type { CommandRow } from "../src/command-table.js";
 import type { CommandAction, CommandContext } from "../src/context.js";
 import { CommandError, UsageError } from "../src/errors.js";
 import { runCli } from "../src/main.js";
-
-let out = "";
-let errors = "";
+import { capturePrinted, printed } from "./printed.js";
 
 beforeEach(() => {
-	out = "";
-	errors = "";
-	vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-		out += String(text);
-		return true;
-	});
-	vi.spyOn(process.stderr, "write").mockImplementation((text) => {
-		errors += String(text);
-		return true;
-	});
+	capturePrinted();
 });
 afterEach(() => {
 	vi.restoreAllMocks();
@@ -83,7 +72,7 @@ describe("runCli", () => {
 	it("gives every command the common options, in help too", async () => {
 		expect(await runCli(["train", "--help"], table(idle))).toBe(0);
 		for (const option of ["--device", "--dtype", "--json", "--quiet", "--help", "--steps"])
-			expect(out).toContain(option);
+			expect(printed.out).toContain(option);
 	});
 
 	it.each([
@@ -97,14 +86,14 @@ describe("runCli", () => {
 		[["train", "--dtype", "int8"], /^dreamdist train: .*'int8' is invalid\. Allowed choices are f32, bf16, f16; .*\n$/],
 	])("answers %j with one sentence and exit code 2", async (args, sentence) => {
 		expect(await runCli(args, table(idle))).toBe(2);
-		expect(errors).toMatch(sentence);
-		expect(errors.split("\n")).toHaveLength(2);
-		expect(out).toBe("");
+		expect(printed.err).toMatch(sentence);
+		expect(printed.err.split("\n")).toHaveLength(2);
+		expect(printed.out).toBe("");
 	});
 
 	it("prints the help of a group that is called without its command", async () => {
 		expect(await runCli(["native"], table(idle))).toBe(2);
-		expect(errors).toContain("compile");
+		expect(printed.err).toContain("compile");
 	});
 
 	it.each([
@@ -117,7 +106,7 @@ describe("runCli", () => {
 			throw error;
 		});
 		expect(await runCli(["train"], failing)).toBe(code);
-		expect(errors).toBe(message);
+		expect(printed.err).toBe(message);
 	});
 
 	it("owns up to a fault of its own, with the stack on request only", async () => {
@@ -125,11 +114,11 @@ describe("runCli", () => {
 			throw new TypeError("x is not a function");
 		});
 		expect(await runCli(["train"], failing)).toBe(1);
-		expect(errors).toMatch(/^Internal error: x is not a function .*DD_DEBUG=1.*\n$/);
-		errors = "";
+		expect(printed.err).toMatch(/^Internal error: x is not a function .*DD_DEBUG=1.*\n$/);
+		printed.err = "";
 		vi.stubEnv("DD_DEBUG", "1");
 		await runCli(["train"], failing);
-		expect(errors).toContain("main.test.ts");
+		expect(printed.err).toContain("main.test.ts");
 	});
 
 	it("repeats an error as JSON where JSON was asked for", async () => {
@@ -137,7 +126,7 @@ describe("runCli", () => {
 			throw new CommandError("No.");
 		});
 		await runCli(["train", "--json"], failing);
-		expect(JSON.parse(out)).toEqual({ error: "No." });
+		expect(JSON.parse(printed.out)).toEqual({ error: "No." });
 	});
 
 	it("returns the exit code that a command gives", async () => {
@@ -159,7 +148,7 @@ describe("runCli", () => {
 				}),
 		);
 		expect(await runCli(["train"], waiting)).toBe(130);
-		expect(errors).toBe("Interrupted.\n");
+		expect(printed.err).toBe("Interrupted.\n");
 		expect(process.listenerCount("SIGINT")).toBe(before);
 	});
 
@@ -170,13 +159,13 @@ describe("runCli", () => {
 			return undefined;
 		});
 		await runCli(["train"], printing);
-		expect([out, errors]).toEqual(["loss 1\n", "working\n"]);
-		out = errors = "";
+		expect([printed.out, printed.err]).toEqual(["loss 1\n", "working\n"]);
+		printed.out = printed.err = "";
 		await runCli(["train", "--quiet"], printing);
-		expect([out, errors]).toEqual(["loss 1\n", ""]);
-		out = errors = "";
+		expect([printed.out, printed.err]).toEqual(["loss 1\n", ""]);
+		printed.out = printed.err = "";
 		await runCli(["train", "--json"], printing);
-		expect([JSON.parse(out), errors]).toEqual([{ loss: 1 }, ""]);
+		expect([JSON.parse(printed.out), printed.err]).toEqual([{ loss: 1 }, ""]);
 	});
 
 	it("prints events with --json only, a line each, the result as the last", async () => {
@@ -186,10 +175,10 @@ describe("runCli", () => {
 			return undefined;
 		});
 		await runCli(["train"], printing);
-		expect(out).toBe("done\n");
-		out = "";
+		expect(printed.out).toBe("done\n");
+		printed.out = "";
 		await runCli(["train", "--json"], printing);
-		expect(out).toBe('{"event":"step","step":1}\n{"event":"result","steps":1}\n');
+		expect(printed.out).toBe('{"event":"step","step":1}\n{"event":"result","steps":1}\n');
 	});
 });
 

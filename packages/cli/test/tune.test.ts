@@ -6,6 +6,7 @@ import { emulatedAddonPath, emulatedReason } from "@dreamdist/native-cuda";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { TuneReport } from "../src/commands/tune.js";
 import { runCli } from "../src/main.js";
+import { capturePrinted, printed } from "./printed.js";
 
 vi.mock("@dreamdist/core", async (original) => {
 	const core = await original<typeof import("@dreamdist/core")>();
@@ -20,24 +21,14 @@ const absent = emulatedAddonPath() === null;
 if (absent) console.log(`Skipped: ${emulatedReason()}.`);
 
 let folder: string;
-let out = "";
-let errors = "";
 beforeAll(() => {
 	folder = mkdtempSync(join(tmpdir(), "dreamdist-tune-"));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 beforeEach(() => {
-	[out, errors] = ["", ""];
 	vi.stubEnv("DD_NUM_THREADS", "1");
 	vi.stubEnv("DD_TUNING", join(folder, "tuning"));
-	vi.spyOn(process.stdout, "write").mockImplementation((text) => {
-		out += String(text);
-		return true;
-	});
-	vi.spyOn(process.stderr, "write").mockImplementation((text) => {
-		errors += String(text);
-		return true;
-	});
+	capturePrinted();
 });
 afterEach(() => {
 	vi.restoreAllMocks();
@@ -52,9 +43,9 @@ describe.skipIf(absent)("tune", () => {
 
 	it("measures a model's shapes and keeps what is fastest; a second run has nothing left to do", async () => {
 		expect(await runCli(["init", join(folder, "tiny"), "--config", "tiny", "--device", "cuda-emulated"])).toBe(0);
-		out = "";
+		printed.out = "";
 		expect(await runCli(args("--json"))).toBe(0);
-		const report = JSON.parse(out) as TuneReport;
+		const report = JSON.parse(printed.out) as TuneReport;
 		expect(report).toMatchObject({ file: join(folder, "tuning", "cuda-emulated.json"), calls: report.measured.length });
 		const kernels = new Set(report.measured.map(({ kernel }) => kernel));
 		expect([...kernels].sort()).toEqual(["conv2d", "conv2d_input_grad", "matmul"]);
@@ -68,22 +59,22 @@ describe.skipIf(absent)("tune", () => {
 		const kept = JSON.parse(readFileSync(report.file!, "utf8")) as { calls: object };
 		expect(Object.keys(kept.calls)).toHaveLength(report.calls);
 
-		out = "";
+		printed.out = "";
 		expect(await runCli(args("--for", "generate"))).toBe(0);
-		expect(out).toMatch(
+		expect(printed.out).toMatch(
 			/^0 shapes measured \(\d+ known or left out\): all calls together take [\d.]+ µs instead of [\d.]+ µs\.\n/,
 		);
-		expect(errors).toMatch(/\d+ shapes of 64×64 pixels can be computed in several ways/);
+		expect(printed.err).toMatch(/\d+ shapes of 64×64 pixels can be computed in several ways/);
 	});
 
 	it("has one sentence to say about the CPU", async () => {
 		expect(await runCli(["tune", "--device", "cpu"])).toBe(0);
-		expect(out).toBe("There is nothing to tune on cpu: its kernels have one way to compute each shape.\n");
+		expect(printed.out).toBe("There is nothing to tune on cpu: its kernels have one way to compute each shape.\n");
 	});
 
 	it("refuses what it does not know", async () => {
 		expect(await runCli(args("--for", "sleep"))).toBe(2);
-		expect(errors).toContain("It takes train and generate");
+		expect(printed.err).toContain("It takes train and generate");
 		expect(await runCli(args("--size", "0x"))).toBe(2);
 	});
 });
