@@ -3,12 +3,14 @@ import type { Device } from "../device/device.js";
 import type { Tensor } from "../device/tensor.js";
 import { GraphError } from "../graph/errors.js";
 import type { Assignment } from "../graph/graph.js";
-import { constantData, frozenOf, inputName, Node, stateOf, type Value } from "../graph/graph.js";
-import { bytesOf, bytesPerElement, type DType, sizeOf, stridesOf, type Type } from "../graph/types.js";
+import { frozenOf, inputName, Node, stateOf, type Value } from "../graph/graph.js";
+import { bytesOf, bytesPerElement, type DType, sizeOf, stridesOf } from "../graph/types.js";
 import { type Fusion, NO_FUSION, planFusion, Uses } from "./fusion.js";
 import type { KernelCall, Lowering, Operand, PitchedOperand, StridedOperand } from "./lowering.js";
 import { buildPointwise } from "./pointwise.js";
+import { type PlannedWeight, ProgramMemory } from "./program-memory.js";
 import { Storage } from "./storage.js";
+import { extentOf, isContiguous, pitchedOf, whole } from "./views.js";
 
 /** One kernel call of a program. */
 export interface EmittedCall {
@@ -35,26 +37,9 @@ export interface Emitted {
 	readonly states: ReadonlyMap<Tensor, Storage>;
 }
 
-/** A frozen weight in a layout: packed by `packer`, or null as stored. */
-export interface PlannedWeight {
-	readonly storage: Storage;
-	readonly value: Value;
-	readonly packer: string | null;
-	readonly ints: readonly number[];
-}
-
 export interface EmitOptions {
 	/** Fuse elementwise chains and residuals. Default true. */
 	fuse?: boolean;
-}
-
-function extentOf(view: { shape: readonly number[]; strides: readonly number[] }): number {
-	if (sizeOf(view.shape) === 0) return 0;
-	let last = 0;
-	view.shape.forEach((n, i) => {
-		last += (n - 1) * view.strides[i]!;
-	});
-	return last + 1;
 }
 
 export function emit(
@@ -71,12 +56,7 @@ class Emitter implements Lowering {
 	private readonly uses: Uses;
 	private readonly fusion: Fusion;
 	private readonly calls: EmittedCall[] = [];
-	private readonly storages = new Set<Storage>();
-	private readonly inputStorages = new Map<Value, Storage>();
-	private readonly stateStorages = new Map<Tensor, Storage>();
-	private readonly weights: PlannedWeight[] = [];
-	private readonly weightStorages = new Map<string, Storage>();
-	private readonly constants: { storage: Storage; value: Value }[] = [];
+	private readonly memory: ProgramMemory;
 	private readonly places = new Map<Value, StridedOperand>();
 	private readonly f32Copies = new Map<Value, Operand>();
 	private readonly done = new Set<Node>();
@@ -91,6 +71,7 @@ class Emitter implements Lowering {
 		private readonly assignments: readonly Assignment[],
 		options: EmitOptions,
 	) {
+		this.memory = new ProgramMemory(device);
 		this.uses = new Uses(nodes, [...outputs, ...assignments.map((a) => a.value)]);
 		this.fusion = options.fuse === false ? NO_FUSION : planFusion(nodes, this.uses, device.readsHalves);
 		this.interleavedWeights = new Set(
@@ -106,19 +87,19 @@ class Emitter implements Lowering {
 		for (const node of this.nodes) this.emitNode(node);
 		const results = this.outputs.map((value) => this.emitOutput(value));
 		this.emitAssignments();
-		for (const storage of this.inputStorages.values()) {
+		for (const storage of this.memory.inputs.values()) {
 			storage.firstUse = -1;
 			storage.lastUse = Math.max(storage.lastUse, 0);
 		}
 		for (const storage of results) storage.lastUse = this.calls.length;
 		return {
 			calls: this.calls,
-			storages: this.storages,
-			inputs: this.inputStorages,
+			storages: this.memory.storages,
+			inputs: this.memory.inputs,
 			outputs: results,
-			weights: this.weights,
-			constants: this.constants,
-			states: this.stateStorages,
+			weights: this.memory.weights,
+			constants: this.memory.constants,
+			states: this.memory.states,
 		};
 	}
 
@@ -172,15 +153,15 @@ class Emitter implements Lowering {
 		let target: StridedOperand | null = null;
 		const assignment = this.assignments.find((a) => a.value === value);
 		if (assignment) {
-			const storage = this.stateStorage(assignment.tensor);
+			const storage = this.memory.state(assignment.tensor);
 			const contiguous = stridesOf(value.shape).join();
 			const clash = built.inputs.some(
 				(input) => input.storage === storage && (input.strides.join() !== contiguous || input.offset !== 0),
 			);
 			const old = this.nodes.find((node) => stateOf(node.outputs[0]!) === assignment.tensor)?.outputs[0];
-			if (!clash && (!old || this.readersDone(old))) target = this.whole(storage, value);
+			if (!clash && (!old || this.readersDone(old))) target = whole(storage, value);
 		}
-		target ??= this.partOfConcat(value) ?? this.whole(this.temporary(value, root.label), value);
+		target ??= this.partOfConcat(value) ?? this.memory.make(value, root.label);
 		this.places.set(value, target);
 		this.push({
 			kernel: "pointwise",
@@ -197,22 +178,22 @@ class Emitter implements Lowering {
 	private emitOutput(value: Value): Storage {
 		const source = this.strided(value);
 		const own = source.storage.role === "temporary" && source.storage.bytes === bytesOf(value);
-		if (own && source.offset === 0 && this.isContiguous(source)) return source.storage;
-		const storage = this.allocate(new Storage(bytesOf(value), value.dtype, `output ${value}`, "output"));
-		this.copy(source, this.whole(storage, value), `output ${value}`);
+		if (own && source.offset === 0 && isContiguous(source)) return source.storage;
+		const storage = this.memory.allocate(new Storage(bytesOf(value), value.dtype, `output ${value}`, "output"));
+		this.copy(source, whole(storage, value), `output ${value}`);
 		return storage;
 	}
 
 	private emitAssignments(): void {
 		const copies: { from: StridedOperand; to: StridedOperand; label: string }[] = [];
 		for (const { tensor, value } of this.assignments) {
-			const to = this.whole(this.stateStorage(tensor), value);
+			const to = whole(this.memory.state(tensor), value);
 			let from = this.strided(value);
 			if (from.storage === to.storage && from.offset === 0 && from.strides.join() === to.strides.join()) continue;
 			const label = `assign ${tensor.name}`;
 			// The source may itself be state that another assignment replaces: take it aside first.
 			if (!from.storage.inArena) {
-				const aside = this.whole(this.temporary(value, label), value);
+				const aside = this.memory.make(value, label);
 				this.copy(from, aside, label);
 				from = aside;
 			}
@@ -222,37 +203,6 @@ class Emitter implements Lowering {
 	}
 
 	// ---- memory
-
-	private allocate(storage: Storage): Storage {
-		this.storages.add(storage);
-		return storage;
-	}
-
-	private temporary(type: Type, name: string, dtype: DType = type.dtype): Storage {
-		return this.allocate(new Storage(sizeOf(type.shape) * bytesPerElement(dtype), dtype, name, "temporary"));
-	}
-
-	private whole(storage: Storage, type: Type): StridedOperand {
-		return {
-			storage,
-			offset: 0,
-			dtype: storage.dtype,
-			extent: sizeOf(type.shape),
-			shape: type.shape,
-			strides: stridesOf(type.shape),
-		};
-	}
-
-	private stateStorage(tensor: Tensor): Storage {
-		let storage = this.stateStorages.get(tensor);
-		if (!storage) {
-			if (tensor.device !== this.device) throw new GraphError(`state "${tensor.name}" lives on another device`);
-			storage = new Storage(tensor.bytes, tensor.dtype, `state ${tensor.name}`, "state");
-			storage.buffer = tensor.buffer;
-			this.stateStorages.set(tensor, storage);
-		}
-		return storage;
-	}
 
 	/** Whether everything that reads the value has been emitted. */
 	private readersDone(value: Value, except?: Node): boolean {
@@ -265,35 +215,6 @@ class Emitter implements Lowering {
 		});
 	}
 
-	private leaf(value: Value): StridedOperand {
-		const tensor = stateOf(value);
-		if (tensor) return this.whole(this.stateStorage(tensor), value);
-		if (inputName(value) !== null) {
-			const storage = this.allocate(new Storage(bytesOf(value), value.dtype, `input ${inputName(value)}`, "input"));
-			this.inputStorages.set(value, storage);
-			return this.whole(storage, value);
-		}
-		if (constantData(value)) {
-			const storage = new Storage(bytesOf(value), value.dtype, `constant ${value}`, "constant");
-			this.constants.push({ storage, value });
-			return this.whole(storage, value);
-		}
-		return this.whole(this.weightStorage(value, null, []), value);
-	}
-
-	private weightStorage(value: Value, packer: string | null, ints: readonly number[]): Storage {
-		const key = `${value.node.id}/${packer}/${ints.join()}`;
-		let storage = this.weightStorages.get(key);
-		if (!storage) {
-			const tensor = frozenOf(value)!;
-			const bytes = packer ? this.device.packedBytes(packer, tensor.dtype, ints) : tensor.bytes;
-			storage = new Storage(bytes, tensor.dtype, `weight ${tensor.name}`, "weight");
-			this.weightStorages.set(key, storage);
-			this.weights.push({ storage, value, packer, ints });
-		}
-		return storage;
-	}
-
 	// ---- Lowering
 
 	strided(value: Value): StridedOperand {
@@ -301,7 +222,7 @@ class Emitter implements Lowering {
 		if (known) return known;
 		const { node } = value;
 		let place: StridedOperand;
-		if (node.op.leaf) place = this.leaf(value);
+		if (node.op.leaf) place = this.memory.leaf(value);
 		else if (node.op.view) {
 			const input = this.strided(node.inputs[0]!);
 			let base = input;
@@ -323,30 +244,16 @@ class Emitter implements Lowering {
 	private compact(view: StridedOperand, node: Node): StridedOperand {
 		let copy = this.compacted.get(view);
 		if (!copy) {
-			copy = this.whole(
-				this.allocate(
-					new Storage(sizeOf(view.shape) * bytesPerElement(view.dtype), view.dtype, node.label, "temporary"),
-				),
-				view,
-			);
+			copy = this.memory.make(view, node.label);
 			this.copy(view, copy, node.label);
 			this.compacted.set(view, copy);
 		}
 		return copy;
 	}
 
-	private isContiguous(view: StridedOperand): boolean {
-		let step = 1;
-		for (let i = view.shape.length - 1; i >= 0; i--) {
-			if (view.shape[i] !== 1 && view.strides[i] !== step) return false;
-			step *= view.shape[i]!;
-		}
-		return true;
-	}
-
 	stored(value: Value): Operand {
 		const view = this.strided(value);
-		return this.isContiguous(view) ? view : this.compact(view, value.node);
+		return isContiguous(view) ? view : this.compact(view, value.node);
 	}
 
 	contiguous(value: Value): Operand {
@@ -354,7 +261,7 @@ class Emitter implements Lowering {
 		if (view.dtype === "f32" || view.dtype === "i32") return this.stored(value);
 		let copy = this.f32Copies.get(value);
 		if (!copy) {
-			const target = this.whole(this.temporary(value, `${value.node.label} in f32`, "f32"), value);
+			const target = this.memory.make(value, `${value.node.label} in f32`, "f32");
 			this.copy(view, target, `${value.node.label} in f32`);
 			this.f32Copies.set(value, target);
 			copy = target;
@@ -383,19 +290,7 @@ class Emitter implements Lowering {
 	}
 
 	pitched(view: StridedOperand, batchAxes: number): PitchedOperand | null {
-		const last = view.shape.length - 1;
-		if (view.shape[last] !== 1 && view.strides[last] !== 1) return null;
-		const pitch = mergedStride(view, batchAxes, last);
-		const batchStride = mergedStride(view, 0, batchAxes);
-		if (pitch === null || batchStride === null) return null;
-		return {
-			storage: view.storage,
-			offset: view.offset,
-			dtype: view.dtype,
-			extent: view.extent,
-			pitch: pitch || view.shape[last]!,
-			batchStride,
-		};
+		return pitchedOf(view, batchAxes);
 	}
 
 	interleaved(value: Value): boolean {
@@ -404,10 +299,10 @@ class Emitter implements Lowering {
 
 	output(output: Value): Operand {
 		const value = this.canonical(output);
-		const final = this.whole(this.temporary(value, value.node.label), value);
+		const final = this.memory.make(value, value.node.label);
 		this.places.set(value, final);
 		if (value.dtype === "f32" || value.dtype === "i32") return final;
-		const f32 = this.whole(this.temporary(value, value.node.label, "f32"), value);
+		const f32 = this.memory.make(value, value.node.label, "f32");
 		this.roundings.push({ from: f32, to: final, node: value.node });
 		return f32;
 	}
@@ -419,7 +314,7 @@ class Emitter implements Lowering {
 	result(output: Value): Operand {
 		if (!this.device.readsHalves) return this.output(output);
 		const value = this.canonical(output);
-		const place = this.whole(this.temporary(value, value.node.label), value);
+		const place = this.memory.make(value, value.node.label);
 		this.places.set(value, place);
 		return place;
 	}
@@ -430,7 +325,7 @@ class Emitter implements Lowering {
 
 	packed(value: Value, packer: string, ints: readonly number[]): Operand | null {
 		if (!frozenOf(value) || value.dtype === "i32") return null;
-		const storage = this.weightStorage(value, packer, ints);
+		const storage = this.memory.weight(value, packer, ints);
 		return { storage, offset: 0, dtype: storage.dtype, extent: storage.bytes / bytesPerElement(storage.dtype) };
 	}
 
@@ -443,7 +338,7 @@ class Emitter implements Lowering {
 			this.places.set(output, place);
 			return place;
 		}
-		const copy = this.whole(this.temporary(output, node.label), output);
+		const copy = this.memory.make(output, node.label);
 		this.copy(this.strided(input), copy, node.label);
 		this.places.set(output, copy);
 		return copy;
@@ -455,7 +350,7 @@ class Emitter implements Lowering {
 		const choice = this.device.tuning.choice(this.device.native, { kernel, ints: call.ints, dtypes });
 		const bytes = this.device.scratchBytes(kernel, call.ints, choice);
 		const scratch =
-			bytes > 0 ? this.allocate(new Storage(bytes, "f32", `scratch of ${node.label}`, "temporary")) : null;
+			bytes > 0 ? this.memory.allocate(new Storage(bytes, "f32", `scratch of ${node.label}`, "temporary")) : null;
 		const committed = call.operands.some(
 			(operand) =>
 				operand?.storage.role === "state" &&
@@ -484,7 +379,7 @@ class Emitter implements Lowering {
 		if (!made) {
 			const value = node.outputs[0]!;
 			const axis = node.attributes.axis as number;
-			const target = this.whole(this.temporary(value, node.label), value);
+			const target = this.memory.make(value, node.label);
 			let start = 0;
 			const windows = (node.inputs as readonly Value[]).map((input) => {
 				const window = { ...target, shape: input.shape, offset: start * target.strides[axis]! };
@@ -549,17 +444,4 @@ class Emitter implements Lowering {
 			storage.lastUse = Math.max(storage.lastUse, index);
 		}
 	}
-}
-
-/** The single stride that axes [from, to) have when read as one, 0 if they hold one element; null: they can't. */
-function mergedStride(view: StridedOperand, from: number, to: number): number | null {
-	let stride = 0;
-	let next = -1;
-	for (let axis = to - 1; axis >= from; axis--) {
-		if (view.shape[axis] === 1) continue;
-		if (next >= 0 && view.strides[axis] !== next) return null;
-		if (next < 0) stride = view.strides[axis]!;
-		next = view.strides[axis]! * view.shape[axis]!;
-	}
-	return stride;
 }
