@@ -41,7 +41,13 @@ const EXPECTED = [
 	{ for: /\battention_(keys_|queries_)?kernel</, has: ["LDGSTS"] },
 	{ for: /\btensor_product_kernel</, has: ["HMMA", "LDSM", "LDGSTS"] }, // in 16 bits: on tensor cores
 	{ for: /\battention_half_(keys_|queries_)?kernel</, has: ["HMMA", "LDSM", "LDGSTS"] },
+	{ for: /\bhopper_\w+_kernel</, has: ["HGMMA", "UTMALDG"] }, // a warpgroup at a time, from what TMA has copied
 ];
+
+/** Sources of what sm_90a alone can do. */
+const isHopper = (source) => source.endsWith("_hopper.cu");
+/** What ptxas says where it waits for each wgmma before the next: the right numbers at a fraction of the rate. */
+const SERIALIZED = /wgmma\.mma_async instructions are serialized/;
 
 /** What `ptxas -v` says of each entry function: mangled name → registers, bytes of stack, spills and static shared memory. */
 function parseReport(text) {
@@ -82,8 +88,7 @@ function secondsOfChildren() {
 function demangle(names) {
 	const { stdout, status } = spawnSync("c++filt", { input: names.join("\n"), encoding: "utf8" });
 	if (status !== 0) throw new Error("c++filt (binutils) is needed to name the kernels");
-	const short = (name) =>
-		name.replaceAll("dreamdist::cuda::(anonymous namespace)::", "").replaceAll(/dreamdist::\w+::/g, "");
+	const short = (name) => name.replaceAll("(anonymous namespace)::", "").replaceAll(/dreamdist::\w+::/g, "");
 	return stdout.trimEnd().split("\n").map(short);
 }
 
@@ -109,7 +114,9 @@ async function measure(nvcc, folder, source, architecture) {
 		writeFileSync(`${said}.new`, stderr);
 		renameSync(`${said}.new`, said);
 	}
-	const kernels = parseReport(readFileSync(said, "utf8"));
+	const report = readFileSync(said, "utf8");
+	if (SERIALIZED.test(report)) throw new Error(`${basename(source)}: ptxas serializes its wgmma instructions`);
+	const kernels = parseReport(report);
 	const names = Object.keys(kernels);
 	if (names.length === 0) return [];
 	const code = instructionsOf(readFileSync(output));
@@ -161,7 +168,8 @@ async function measureAll(nvcc, keep) {
 	mkdirSync(folder, { recursive: true });
 	const kernels = join(native, "cuda", "kernels");
 	const sources = readdirSync(kernels).filter((name) => name.endsWith(".cu"));
-	const jobs = sources.flatMap((name) => ARCHITECTURES.map((arch) => [join(kernels, name), arch]));
+	const architectures = (name) => (isHopper(name) ? ["90a"] : ARCHITECTURES);
+	const jobs = sources.flatMap((name) => architectures(name).map((arch) => [join(kernels, name), arch]));
 	const found = [];
 	const worker = async () => {
 		for (let job = jobs.shift(); job !== undefined; job = jobs.shift())

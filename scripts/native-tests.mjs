@@ -135,11 +135,18 @@ run("cmake", [
 	...generator,
 	...Object.entries(defines).map(([key, value]) => `-D${key}=${value}`),
 ]);
-const targets = ["engine_tests", ...new Set(emulatedTests.map(([name]) => name))];
+const hopperTests = onlyCpu ? [] : ["hopper_tests"];
+const targets = ["engine_tests", ...hopperTests, ...new Set(emulatedTests.map(([name]) => name))];
 run("cmake", ["--build", folder, "--target", ...targets, "--parallel", String(availableParallelism())]);
 const [program, ...programArgs] = [...variant.launcher, join(folder, "test", "engine_tests"), ...args];
 const sanitizerOptions = { ASAN_OPTIONS: "detect_leaks=1", UBSAN_OPTIONS: "print_stacktrace=1" };
 let total = runTests(program, programArgs, sanitizerOptions);
+// What can be known of the Hopper kernels without a card.
+for (const name of hopperTests) {
+	console.log(name);
+	const [command, ...before] = [...variant.launcher, join(folder, "cuda", "test", "hopper", name)];
+	total = addCounts(total, runTests(command, before, sanitizerOptions));
+}
 for (const [name, ...options] of emulatedTests) {
 	console.log([name, ...options].join(" "));
 	total = addCounts(total, runTests(join(folder, "cuda", "test", name), options, {}));

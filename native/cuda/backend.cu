@@ -1,9 +1,12 @@
 // A CUDA card as a backend: one stream, memory of its own, pinned staging for what goes to and fro, and programs captured as graphs.
+#include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <vector>
 
 #include "context.h"
 #include "dreamdist/cuda.h"
+#include "kernels/hopper.h"
 #include "kernels/table.h"
 
 namespace dreamdist {
@@ -12,6 +15,7 @@ namespace {
 
 using gpu::check;
 
+constexpr std::string_view kHopperFamilies[] = {"matmul", "conv2d", "conv2d_input_grad"};
 constexpr int64_t kStagingBytes = 8 << 20;
 constexpr int64_t kResultBytes = 1 << 20;  // of a run's small outputs
 
@@ -98,6 +102,7 @@ public:
 		check(cudaMallocHost(&found_, sizeof(Fault)), "pinned memory");
 		check(cudaMallocHost(&results_, kResultBytes), "pinned memory");
 		staging_ = std::make_unique<Staging>(context_.stream);
+		choose_family();
 	}
 	~CudaBackend() override {
 		cudaSetDevice(card_);
@@ -152,6 +157,8 @@ public:
 	}
 
 	void* context() override { return &context_; }
+	bool uses_hopper(std::string_view kernel) const override { return context_.hopper && hopper::wanted(kernel); }
+	int64_t hopper_launches() const override { return context_.hopper_launches; }
 
 	void run(std::unique_ptr<Recording>& recording, const std::function<void()>& calls) override {
 		auto* graph = static_cast<Graph*>(recording.get());
@@ -215,6 +222,16 @@ protected:
 	}
 
 private:
+	// The kernels of sm_90a run on cards of 9.0 alone, and only where they are asked for.
+	void choose_family() {
+		int major = 0, minor = 0;
+		check(cudaDeviceGetAttribute(&context_.multiprocessors, cudaDevAttrMultiProcessorCount, card_), "the card's multiprocessors");
+		if (std::none_of(std::begin(kHopperFamilies), std::end(kHopperFamilies), hopper::wanted)) return;
+		check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, card_), "the card's compute capability");
+		check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, card_), "the card's compute capability");
+		context_.hopper = major == 9 && minor == 0;
+		if (!context_.hopper) std::fprintf(stderr, "DD_HOPPER: card %d is of compute capability %d.%d, not 9.0: it runs the kernels of sm_80.\n", card_, major, minor);
+	}
 	void use() const { check(cudaSetDevice(card_), "choosing the card"); }
 
 	cudaGraphExec_t capture(const std::function<void()>& calls) {

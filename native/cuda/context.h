@@ -19,6 +19,9 @@ inline constexpr const char* kFaultKernels[] = {"gather", "scatter_add"};
 struct Context {
 	gpu::Stream stream = {};
 	Fault* fault = nullptr;
+	bool hopper = false;          // DD_HOPPER, a card of sm_90, and a binary with its kernels
+	int multiprocessors = 132;
+	int64_t hopper_launches = 0;  // of kernels of that family
 };
 
 // "gather: index 7 (at position 3) is outside [0, 5)".

@@ -22,6 +22,9 @@ struct Sample {
 	std::vector<Shape> operands;  // count 0: absent
 	std::vector<int64_t> ints;
 	std::vector<double> floats;
+	// For the Hopper family, which must take it; with which tile and parts of K.
+	bool hopper = false;
+	TileChoice choice = {};
 };
 
 // One small call per kernel, none of whose sizes is nice, with what a network gives it.
@@ -79,6 +82,33 @@ std::vector<Sample> samples() {
 			{"layer_norm_grad", {low(13 * 80), in(80), in(26), low(13 * 80), low_out(13 * 80), out(80), out(80)}, {13, 80}, {}},
 			{"softmax", {low(13 * 77), low_out(13 * 77)}, {13, 77, 0}, {}},
 		});
+	}
+	return samples;
+}
+
+// The same for the Hopper family, whose tiles are 128 rows by 160 or 256 columns by 64 of K: sizes that are no multiples of them, both
+// tiles, each way to read the right operand, parts of K.
+std::vector<Sample> hopper_samples() {
+	const Sample::Shape none{0, false};
+	auto in = [](int64_t count) { return Sample::Shape{count, false}; };
+	std::vector<Sample> samples;
+	for (DType type : {DType::bf16, DType::f16}) {
+		auto low = [type](int64_t count) { return Sample::Shape{count, false, type, 0, true}; };
+		auto low_out = [type](int64_t count) { return Sample::Shape{count, true, type, 0, true}; };
+		auto add = [&](const char* kernel, std::vector<Sample::Shape> operands, std::vector<int64_t> ints, std::vector<double> floats, TileChoice choice = {}) {
+			samples.push_back({kernel, std::move(operands), std::move(ints), std::move(floats), true, choice});
+		};
+		// A linear layer with bias and residual; geglu in wide tiles; an input gradient, in both tiles; batches, and K in two parts.
+		add("matmul", {low(200 * 136), low(328 * 136), in(328), low(200 * 328), low_out(200 * 328), none}, {1, 200, 328, 136, 0, 1, 136, 136, 328, 0, 0, 0, 0, 0, 328, 0}, {0.1});
+		add("matmul", {low(133 * 72), low(544 * 72), in(544), none, low_out(133 * 272), none}, {1, 133, 544, 72, 0, 1, 72, 72, 272, 0, 0, 0, 3, 0, 272, 0}, {0.1}, {128, 256, 1});
+		add("matmul", {low(133 * 328), low(328 * 200), none, none, low_out(133 * 200), none}, {1, 133, 200, 328, 0, 0, 328, 200, 200, 0, 0, 0, 0, 0, 200, 0}, {0.1}, {128, 160, 2});
+		add("matmul", {low(2 * 70 * 72), low(2 * 72 * 264), none, none, low_out(2 * 70 * 264), none}, {2, 70, 264, 72, 0, 0, 72, 264, 264, 70 * 72, 72 * 264, 70 * 264, 0, 0, 264, 70 * 264}, {0.1},
+			{128, 256, 1});
+		// Two halves with everything that an epilogue adds; a stride; the gradient of both halves, and with a stride's residues.
+		add("conv2d", {low(180 * 64), low(180 * 72), low(88 * 136 * 9), in(88), low(2 * 88), low(180 * 88), low_out(180 * 88), none}, {2, 9, 10, 64, 72, 88, 3, 3, 1, 1, 1, 1, 9, 10, 2, 0, 1}, {});
+		add("conv2d", {low(18 * 18 * 64), none, low(72 * 64 * 9), none, none, none, low_out(81 * 72), none}, {1, 18, 18, 64, 0, 72, 3, 3, 2, 2, 1, 1, 9, 9, 0, 0, 1}, {}, {128, 256, 2});
+		add("conv2d_input_grad", {low(180 * 120), low(120 * 136 * 9), low_out(180 * 64), low_out(180 * 72)}, {2, 9, 10, 64, 72, 120, 3, 3, 1, 1, 1, 1, 9, 10, 0, 0, 1}, {});
+		add("conv2d_input_grad", {low(81 * 64), low(64 * 72 * 9), low_out(17 * 18 * 72), none}, {1, 17, 18, 72, 0, 64, 3, 3, 2, 2, 1, 1, 9, 9, 0, 0, 1}, {}, {128, 256, 2});
 	}
 	return samples;
 }
@@ -171,13 +201,16 @@ std::vector<std::vector<uint8_t>> run(const Sample& sample, Backend& backend, Th
 		operands.push_back({memory.back()->data, type});
 	}
 	KernelArgs args{operands, sample.ints, sample.floats, nullptr, backend.context()};
+	args.choice = sample.choice;
 	const int64_t scratch_bytes = kernel->scratch_bytes ? kernel->scratch_bytes(args, team.size()) : 0;
 	std::unique_ptr<Memory> scratch;
 	if (scratch_bytes) {
 		scratch = std::make_unique<Memory>(backend, scratch_bytes);
 		args.scratch = scratch->data;
 	}
+	const int64_t launched = backend.hopper_launches();
 	kernel->run(args, team);
+	if (sample.hopper && !reference && backend.hopper_launches() == launched) throw Error("it leaves this call to the kernel of sm_80");
 	backend.finish();
 	for (size_t i = 0; i < data.size(); i++)
 		if (sample.operands[i].output) backend.read(data[i].data(), operands[i].data, (int64_t)data[i].size());
@@ -206,7 +239,10 @@ std::string difference(const Sample& sample, const std::vector<std::vector<uint8
 }  // namespace
 
 void self_test(Backend& backend, Backend& reference, ThreadTeam& team) {
-	for (const Sample& sample : samples()) {
+	std::vector<Sample> all = samples();
+	for (Sample& sample : hopper_samples())
+		if (backend.uses_hopper(sample.kernel)) all.push_back(std::move(sample));
+	for (const Sample& sample : all) {
 		std::string problem;
 		try {
 			problem = difference(sample, run(sample, reference, team, true), run(sample, backend, team, false));
@@ -215,7 +251,7 @@ void self_test(Backend& backend, Backend& reference, ThreadTeam& team) {
 		}
 		const auto low = std::find_if(sample.operands.begin(), sample.operands.end(), [](const auto& operand) { return operand.activation; });
 		const std::string type = low == sample.operands.end() ? "" : std::string(" in ") + name_of(low->type);
-		if (!problem.empty()) throw Error("its kernel " + std::string(sample.kernel) + type + " does not compute what the CPU computes: " + problem);
+		if (!problem.empty()) throw Error((sample.hopper ? "its Hopper kernel " : "its kernel ") + std::string(sample.kernel) + type + " does not compute what the CPU computes: " + problem);
 	}
 }
 

@@ -20,6 +20,9 @@ std::vector<Case>& cases() {
 struct Failure {
 	std::string message;
 };
+struct Skipped {
+	std::string reason;
+};
 }  // namespace
 
 Register::Register(const char* name, Body body) { cases().push_back({name, std::move(body)}); }
@@ -27,6 +30,8 @@ Register::Register(const char* name, Body body) { cases().push_back({name, std::
 void fail(const char* file, int line, const std::string& message) {
 	throw Failure{std::string(file) + ":" + std::to_string(line) + ": " + message};
 }
+
+void skip(const std::string& reason) { throw Skipped{reason}; }
 
 void Context::run(const char* kernel, std::vector<Operand> operands, std::vector<int64_t> ints, std::vector<double> floats) {
 	const KernelInfo* info = table.find(kernel);
@@ -105,7 +110,7 @@ int main(int argc, char** argv) {
 		else if (is("--filter")) filter = argv[++i];
 		else return std::fprintf(stderr, "unknown option %s\n", argv[i]), 2;
 	}
-	int passed = 0, failed = 0;
+	int passed = 0, failed = 0, skipped = 0;
 	if (only_isa == "auto") only_isa = cpu_support().usable.front()->name;
 	for (const KernelTable* table : cpu_support().usable) {
 		if (!only_isa.empty() && only_isa != table->name) continue;
@@ -117,6 +122,9 @@ int main(int argc, char** argv) {
 			try {
 				c.body(context);
 				passed++;
+			} catch (const Skipped& one) {
+				skipped++;
+				std::printf("SKIPPED %s [%s]: %s\n", c.name, table->name, one.reason.c_str());
 			} catch (const Failure& failure) {
 				failed++;
 				std::printf("FAIL %s [%s]: %s\n", c.name, table->name, failure.message.c_str());
@@ -127,6 +135,6 @@ int main(int argc, char** argv) {
 			if (times) std::printf("%6.2f s  %s [%s]\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), c.name, table->name);
 		}
 	}
-	std::printf("%d passed, %d failed, 0 skipped\n", passed, failed);
+	std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
 	return failed || !passed ? 1 : 0;
 }

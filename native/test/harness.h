@@ -43,6 +43,8 @@ struct Register {
 	static void name([[maybe_unused]] ::dreamdist::test::Context& t)
 
 [[noreturn]] void fail(const char* file, int line, const std::string& message);
+// Ends a case that can't be run here, and says why.
+[[noreturn]] void skip(const std::string& reason);
 #define CHECK(condition) \
 	do { if (!(condition)) ::dreamdist::test::fail(__FILE__, __LINE__, #condition); } while (0)
 

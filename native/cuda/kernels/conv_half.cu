@@ -8,6 +8,7 @@
 
 #include "conv_half.h"
 #include "conv_source.h"
+#include "hopper.h"
 #include "tensor_epilogue.h"
 
 namespace dreamdist::cuda {
@@ -121,26 +122,16 @@ struct ForwardProblem : ConvProblem<T, true> {
 
 template <class T>
 struct InputGradProblem : ConvProblem<T, false> {
-	Typed dx1, dx2;
-	int C1, C2, channels_padded, first_channel;
-	bool store_vectors;
+	InputGradients gradients;
+	int channels_padded;
 	template <class Tile>
 	__device__ __forceinline__ FilterColumns<T> right(int, int n0) const {
-		return {this->weight, this->pitch, this->walk(), channels_padded, this->pictures.C1, first_channel, n0, this->N, first_channel % 8 == 0};
+		return {this->weight, this->pitch, this->walk(), channels_padded, this->pictures.C1, gradients.first_channel, n0, this->N, gradients.first_channel % 8 == 0};
 	}
 	__device__ __forceinline__ void store(int which, int m, int n, int count, float (&v)[8]) const {
 		const Positions positions = this->positions(which);
 		const auto place = positions.of(m, this->M);
-		if (!place.there) return;
-		const int64_t pixel = positions.index(place);
-		const int c = first_channel + n;
-		if (store_vectors) return c < C1 ? store8(dx1, pixel * C1 + c, v) : store8(dx2, pixel * C2 + (c - C1), v);
-		GPU_UNROLL
-		for (int e = 0; e < 8; e++) {
-			if (e >= count) continue;
-			if (c + e < C1) dx1.store(pixel * C1 + c + e, v[e]);
-			else dx2.store(pixel * C2 + (c + e - C1), v[e]);
-		}
+		if (place.there) gradients.store(positions.index(place), n, count, v);
 	}
 	__device__ __forceinline__ void store_pair(int, int, int, int, float (&)[8], float (&)[8]) const {}
 };
@@ -156,7 +147,6 @@ __global__ void __launch_bounds__(256) pack_chunks_kernel(const T* from, T* to, 
 	}
 }
 
-int taps_held(const Geometry& g) { return g.packed == kPackedPhases ? 4 * phase_sums(g.kh) * phase_sums(g.kw) : g.taps(); }
 int64_t plain_bytes(const Geometry& g) { return g.packed == kPlain ? div_up((int64_t)g.O * g.taps() * round8(g.channels()) * 2, 256) * 256 : 0; }
 
 void check_layout(const char* kernel, const Geometry& g) {
@@ -211,6 +201,11 @@ void forward(const KernelArgs& args, Context& context) {
 	e.pixels = g.OH * g.OW;
 	e.activation = g.activation;
 	e.choose_vectors(g.O);
+#ifdef DD_HAVE_HOPPER
+	if (context.hopper && hopper::wanted("conv2d") &&
+		hopper::conv2d("conv2d", {args.at(0).dtype, p.pictures.x1, p.pictures.x2, p.weight, hopper::conv_sizes(g, false, {0, g.O}), e, {}, args.choice, scratch}, context))
+		return;
+#endif
 	launch_tensor_product<true>(p, p.largest_depth(), args.choice, context, scratch);
 }
 
@@ -225,16 +220,22 @@ void input_grad(const KernelArgs& args, Context& context) {
 	p.pictures = {args.ptr<const T>(0), nullptr, g.O, 0, g.OH, g.OW, 0};
 	set_axes(p, g, true);
 	p.N = columns.count;
-	p.first_channel = columns.first;
 	p.padded = round8(g.O);
 	p.channels_padded = round8(g.channels());
 	p.pitch = (int64_t)taps_held(g) * p.channels_padded;
 	p.vectors = g.O % 8 == 0 && aligned16(p.pictures.x1);
-	p.C1 = g.C1;
-	p.C2 = g.C2;
-	p.dx1 = args.at(2);
-	p.dx2 = args.at(3);
-	p.store_vectors = g.C1 % 8 == 0 && g.C2 % 8 == 0 && aligned16(p.dx1.data) && aligned16(p.dx2.data);
+	InputGradients& to = p.gradients;
+	to.dx1 = args.at(2);
+	to.dx2 = args.at(3);
+	to.C1 = g.C1;
+	to.C2 = g.C2;
+	to.first_channel = columns.first;
+	to.vectors = g.C1 % 8 == 0 && g.C2 % 8 == 0 && aligned16(to.dx1.data) && aligned16(to.dx2.data);
+#ifdef DD_HAVE_HOPPER
+	if (context.hopper && hopper::wanted("conv2d_input_grad") &&
+		hopper::conv2d("conv2d_input_grad", {args.at(0).dtype, p.pictures.x1, nullptr, p.weight, hopper::conv_sizes(g, true, columns), {}, to, args.choice, scratch}, context))
+		return;
+#endif
 	launch_tensor_product<true>(p, p.largest_depth(), args.choice, context, scratch);
 }
 
@@ -245,9 +246,21 @@ ForwardProblem<gpu::bf16> axes_of(const Geometry& g, bool backward) {
 	p.padded = round8(backward ? g.O : g.channels());
 	return p;
 }
-int64_t product_bytes(const Geometry& g, bool backward, int64_t N, TileChoice choice) {
+const char* family(bool backward) { return backward ? "conv2d_input_grad" : "conv2d"; }
+int64_t product_bytes(const Geometry& g, bool backward, Wanted columns, TileChoice choice) {
 	const auto p = axes_of(g, backward);
-	return tensor_parts_bytes(p.M, N, p.largest_depth(), p.batch, true, choice);
+	const int64_t bytes = tensor_parts_bytes(p.M, columns.count, p.largest_depth(), p.batch, true, choice);
+	if (!hopper::wanted(family(backward))) return bytes;
+	// Addresses are not known yet: room for either kernel.
+	const hopper::ConvSizes sizes = hopper::conv_sizes(g, backward, columns);
+	return hopper::why_not(sizes, choice) ? bytes : std::max(bytes, hopper::conv_parts_bytes(sizes, choice));
+}
+void product_choices(const Geometry& g, bool backward, Wanted columns, std::vector<TileChoice>& choices) {
+	const auto p = axes_of(g, backward);
+	tensor_choices(p.M, columns.count, p.largest_depth(), p.batch, true, choices);
+	if (!hopper::wanted(family(backward))) return;
+	const hopper::ConvSizes sizes = hopper::conv_sizes(g, backward, columns);
+	if (!hopper::why_not(sizes)) hopper::choices((int64_t)sizes.tiles().count() * hopper::kTileRows, sizes.N, sizes.depth(), sizes.batch(), choices);
 }
 
 }  // namespace
@@ -258,7 +271,7 @@ void conv2d_half(const KernelArgs& args, Context& context) {
 }
 int64_t conv2d_half_scratch(const KernelArgs& args) {
 	const Geometry g(args);
-	return g.packed == kPackedRows ? 0 : plain_bytes(g) + product_bytes(g, false, g.O, args.choice);
+	return g.packed == kPackedRows ? 0 : plain_bytes(g) + product_bytes(g, false, {0, g.O}, args.choice);
 }
 
 void conv2d_input_grad_half(const KernelArgs& args, Context& context) {
@@ -271,8 +284,8 @@ int64_t conv2d_input_grad_half_scratch(const KernelArgs& args) {
 	// Which halves are wanted is not known here: room for any choice.
 	int64_t bytes = 0;
 	for (int half = 1; half <= 3; half++) {
-		const int count = wanted(g, half & 1, half & 2).count;
-		if (count > 0) bytes = std::max(bytes, product_bytes(g, true, count, args.choice));
+		const Wanted columns = wanted(g, half & 1, half & 2);
+		if (columns.count > 0) bytes = std::max(bytes, product_bytes(g, true, columns, args.choice));
 	}
 	return plain_bytes(g) + bytes;
 }
@@ -280,14 +293,12 @@ int64_t conv2d_input_grad_half_scratch(const KernelArgs& args) {
 void conv2d_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
 	const Geometry g(args);
 	if (g.packed == kPackedRows) return;
-	const auto p = axes_of(g, false);
-	tensor_choices(p.M, g.O, p.largest_depth(), p.batch, true, choices);
+	product_choices(g, false, {0, g.O}, choices);
 }
 void conv2d_input_grad_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
 	const Geometry g(args);
 	if (g.packed == kPackedRows) return;
-	const auto p = axes_of(g, true);
-	tensor_choices(p.M, wanted(g, bool(args.at(2)), bool(args.at(3))).count, p.largest_depth(), p.batch, true, choices);
+	product_choices(g, true, wanted(g, bool(args.at(2)), bool(args.at(3))), choices);
 }
 
 int64_t conv2d_chunks_bytes(DType type, int64_t O, int64_t I, int64_t kh, int64_t kw, bool phases) {

@@ -1,6 +1,6 @@
 // Pictures as the K-contiguous operand of a product: a row is a position, K walks (tap, channel rounded up to 8).
 #pragma once
-#include "conv_geometry.h"
+#include "conv_packed.h"
 #include "tensor_tile.h"
 
 namespace dreamdist::cuda {
@@ -118,7 +118,5 @@ struct PatchSource {
 		return pictures.at((int)place.x, h, w, c);
 	}
 };
-
-inline int round8(int64_t channels) { return int(div_up(channels, 8) * 8); }
 
 }  // namespace dreamdist::cuda

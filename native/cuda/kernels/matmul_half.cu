@@ -5,6 +5,7 @@
 // in memory is.
 #include "matmul_half.h"
 
+#include "hopper.h"
 #include "tensor_epilogue.h"
 #include "tensor_tile.h"
 
@@ -71,6 +72,12 @@ struct MatmulProblem : TensorProblem<T, LeftK, RightK> {
 	}
 };
 
+hopper::MatmulSizes hopper_sizes(const KernelArgs& args) {
+	const auto& i = args.ints;
+	const bool packed = i[13] != 0, trans_b = i[5] != 0;
+	return {i[0], i[1], i[2], i[3], i[6], packed ? div_up(trans_b ? i[3] : i[2], 8) * 8 : i[7], i[9], packed ? 0 : i[10], i[4] != 0, trans_b, i[12] == kGeglu};
+}
+
 template <class T, bool LeftK, bool RightK>
 void run_matmul(const KernelArgs& args, Context& context) {
 	const auto& i = args.ints;
@@ -106,6 +113,9 @@ void run_matmul(const KernelArgs& args, Context& context) {
 	e.activation = (int)i[12];
 	e.alpha = (float)args.floats[0];
 	e.choose_vectors(p.pairs ? N / 2 : N);
+#ifdef DD_HAVE_HOPPER
+	if (context.hopper && hopper::wanted("matmul") && hopper::matmul({args.at(0).dtype, p.a, p.b, hopper_sizes(args), e, args.choice, args.scratch}, context)) return;
+#endif
 	launch_tensor_product<LeftK>(p, K, args.choice, context, args.scratch);
 }
 
@@ -125,11 +135,15 @@ void matmul_half(const KernelArgs& args, Context& context) {
 
 int64_t matmul_half_scratch(const KernelArgs& args) {
 	const auto& i = args.ints;
-	return tensor_parts_bytes(i[1], i[2], i[3], i[0], i[4] == 0, args.choice);
+	const int64_t bytes = tensor_parts_bytes(i[1], i[2], i[3], i[0], i[4] == 0, args.choice);
+	// Addresses are not known yet: room for either kernel.
+	if (!hopper::wanted("matmul") || hopper::why_not(hopper_sizes(args), args.choice)) return bytes;
+	return std::max(bytes, hopper::parts_bytes(i[1], i[2], i[3], i[0], args.choice));
 }
 void matmul_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
 	const auto& i = args.ints;
 	tensor_choices(i[1], i[2], i[3], i[0], i[4] == 0, choices);
+	if (hopper::wanted("matmul") && !hopper::why_not(hopper_sizes(args))) hopper::choices(i[1], i[2], i[3], i[0], choices);
 }
 
 }  // namespace dreamdist::cuda

@@ -73,4 +73,21 @@ struct TensorEpilogue {
 	}
 };
 
+// A convolution's input gradient by its pixels and channels: the picture's two halves, either of which may be absent.
+struct InputGradients {
+	Typed dx1, dx2;
+	int C1 = 0, C2 = 0, first_channel = 0;  // of the product's columns
+	bool vectors = false;
+	__device__ __forceinline__ void store(int64_t pixel, int n, int count, float (&v)[8]) const {
+		const int c = first_channel + n;
+		if (vectors) return c < C1 ? store8(dx1, pixel * C1 + c, v) : store8(dx2, pixel * C2 + (c - C1), v);
+		GPU_UNROLL
+		for (int e = 0; e < 8; e++) {
+			if (e >= count) continue;
+			if (c + e < C1) dx1.store(pixel * C1 + c + e, v[e]);
+			else dx2.store(pixel * C2 + (c + e - C1), v[e]);
+		}
+	}
+};
+
 }  // namespace dreamdist::cuda

@@ -151,6 +151,32 @@ __device__ __forceinline__ void multiply_tensor_tile(A& a, B& b, unsigned char* 
 	gpu::copy_async_wait<0>();
 }
 
+// Sixteen rows of `Columns` sums of a warp on their way out, from its room in shared memory: those of a part to the partial results, others
+// through the problem's epilogue. `column0` counts the tile's columns, where `pairs` values and gates.
+template <int Columns, class Problem>
+__device__ __forceinline__ void deliver_rows(const Problem& p, const float* room, int batch, int part, int row0, int column0) {
+	const int lane = threadIdx.x & 31, width = p.pairs ? 16 : 8, per_row = Columns / width;
+	GPU_NO_UNROLL
+	for (int unit = lane; unit < 16 * per_row; unit += 32) {
+		const int r = unit / per_row, c = unit % per_row * width, m = row0 + r;
+		const int n = p.pairs ? (column0 + c) / 2 : column0 + c, rest = (p.pairs ? p.N / 2 : p.N) - n, count = rest < 8 ? rest : 8;
+		if (m >= p.M || count <= 0) continue;
+		const float* from = room + r * (Columns + 8) + c;
+		float v[8], gate[8];
+		load8_f32(from, v);
+		if (p.pairs) load8_f32(from + 8, gate);
+		if (p.plan.parts > 1) {
+			const Typed partial = p.parts();
+			const int64_t at = (((int64_t)part * p.batch + batch) * p.M + m) * p.N + n;
+			const bool whole = count == 8 && p.N % 8 == 0;
+			if (whole) store8(partial, at, v);
+			else store_some(partial, at, count, v);
+			if (p.pairs) store_some(partial, at + p.N / 2, count, gate);
+		} else if (p.pairs) p.store_pair(batch, m, n, count, v, gate);
+		else p.store(batch, m, n, count, v);
+	}
+}
+
 // Tiles of a product: one block each, per part of K and per batch (blockIdx.z walks both).
 //
 // A Problem says what the product is: Element, kLeftK, kRightK, M, N, batch, plan, partial, pairs, and on the device
@@ -184,26 +210,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks) tensor_product_
 				*reinterpret_cast<float2*>(to + 8 * Tile::kRoomPitch) = make_float2(sum[i][j][2], sum[i][j][3]);
 			}
 			__syncwarp();
-			const int width = p.pairs ? 16 : 8, per_row = Tile::WN / width;
-			GPU_NO_UNROLL
-			for (int unit = lane; unit < 16 * per_row; unit += 32) {
-				const int r = unit / per_row, c = unit % per_row * width, m = row0 + i * 16 + r;
-				const int n = p.pairs ? (column0 + c) / 2 : column0 + c, rest = (p.pairs ? p.N / 2 : p.N) - n, count = rest < 8 ? rest : 8;
-				if (m >= p.M || count <= 0) continue;
-				const float* from = room + r * Tile::kRoomPitch + c;
-				float v[8], gate[8];
-				load8_f32(from, v);
-				if (p.pairs) load8_f32(from + 8, gate);
-				if (p.plan.parts > 1) {
-					const Typed partial = p.parts();
-					const int64_t at = (((int64_t)part * p.batch + batch) * p.M + m) * p.N + n;
-					const bool whole = count == 8 && p.N % 8 == 0;
-					if (whole) store8(partial, at, v);
-					else store_some(partial, at, count, v);
-					if (p.pairs) store_some(partial, at + p.N / 2, count, gate);
-				} else if (p.pairs) p.store_pair(batch, m, n, count, v, gate);
-				else p.store(batch, m, n, count, v);
-			}
+			deliver_rows<Tile::WN>(p, room, batch, part, row0 + i * 16, column0);
 			__syncwarp();
 		}
 		__syncthreads();  // the next product fills the stages again
@@ -248,6 +255,11 @@ void launch_tensor_tiles(const Problem& p, Context& context) {
 	gpu::launch<tensor_product_kernel<Tile, Problem>>(grid, Tile::kThreads, Ring<Tile, Problem::kLeftK, Problem::kRightK>::kSharedBytes, context.stream, p);
 }
 
+template <class Problem>
+void launch_tensor_join(const Problem& p, Context& context) {
+	if (p.plan.parts > 1) gpu::launch<tensor_join_kernel<Problem>>(grid_for((int64_t)p.batch * p.M * div_up(p.N, 8), 256), 256, 0, context.stream, p);
+}
+
 // `K` is the largest depth of all batches; `scratch` what is left of the call's.
 template <bool Wide, class Problem>
 void launch_tensor_product(Problem p, int64_t K, TileChoice choice, Context& context, void* scratch) {
@@ -261,7 +273,7 @@ void launch_tensor_product(Problem p, int64_t K, TileChoice choice, Context& con
 			break;
 		default: launch_tensor_tiles<SmallTensorTile>(p, context);
 	}
-	if (p.plan.parts > 1) gpu::launch<tensor_join_kernel<Problem>>(grid_for((int64_t)p.batch * p.M * div_up(p.N, 8), 256), 256, 0, context.stream, p);
+	launch_tensor_join(p, context);
 }
 
 // What every problem has.

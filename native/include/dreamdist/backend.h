@@ -51,6 +51,9 @@ public:
 	virtual void fill(void* to, int byte, int64_t bytes) = 0;
 	// Makes a packed weight, by `packer` or as stored.
 	virtual void pack(const PackerInfo* packer, const void* source, DType type, std::span<const int64_t> ints, int64_t source_bytes, void* to, int64_t bytes, ThreadTeam& team) = 0;
+	// Whether calls of a kernel go to the Hopper family where their shapes allow it, and how many have gone there.
+	virtual bool uses_hopper(std::string_view /*kernel*/) const { return false; }
+	virtual int64_t hopper_launches() const { return 0; }
 	// What kernels are given as KernelArgs::context.
 	virtual void* context() { return nullptr; }
 	// Runs `calls`, which queues all kernels of a program; may keep what it queues in `recording` and repeat that the next time.

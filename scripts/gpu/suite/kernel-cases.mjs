@@ -8,15 +8,15 @@ import { attention, conv2d, gradients, groupNorm, layerNorm, linear, mul } from 
 const count = (shape) => shape.reduce((a, b) => a * b, 1);
 
 /** Convolution 3x3 and its input gradient. */
-function convolution(side, input, output, { batch = 4, stride = 1 } = {}) {
-	const to = side / stride;
+function convolution(side, input, output, { batch = 4, stride = 1, upsample = 1 } = {}) {
+	const to = (side * upsample) / stride;
 	const x = [batch, side, side, input];
 	const y = [batch, to, to, output];
 	const flop = 2 * count(y) * 9 * input;
-	const name = `conv 3x3 ${input}→${output} @ ${side}²${stride > 1 ? `, stride ${stride}` : ""}`;
+	const name = `conv 3x3 ${input}→${output} @ ${side}²${stride > 1 ? `, stride ${stride}` : ""}${upsample > 1 ? ", enlarged" : ""}`;
 	const elements = count(x) + count(y);
 	const weight = { w: { shape: [output, input, 3, 3], frozen: true } };
-	const options = { stride, padding: 1 };
+	const options = { stride, padding: 1, ...(upsample > 1 ? { upsample } : {}) };
 	return [
 		{
 			name,
@@ -183,4 +183,14 @@ export const QUICK = [
 	...heads(1, 2, 20, 20, 16),
 	...heads(1, 1, 13, 13, 40, { causal: true }),
 	...norms(3, 8),
+];
+
+/** What the Hopper kernels are compared with the CPU on: every way they read operands, sizes that fill no tile. */
+export const HOPPER_PARITY = [
+	...dense(1000, 320, 330 * 8, "geglu"),
+	...dense(2464, 320, 968),
+	...dense(577, 1280, 328),
+	...convolution(24, 192, 168, { batch: 2 }),
+	...convolution(24, 128, 320, { stride: 2 }),
+	...convolution(12, 64, 64, { batch: 3, upsample: 2 }),
 ];

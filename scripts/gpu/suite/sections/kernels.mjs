@@ -8,7 +8,8 @@ const REPEATS = 9;
 const BYTES = { f32: 4, bf16: 2, f16: 2 };
 const ENCODE = { bf16: encodeBf16, f16: encodeF16 };
 
-async function measure(device, one, dtype, repeats) {
+/** Median seconds of a case's kernel on the device. */
+export async function measure(device, one, dtype, repeats) {
 	const tensors = {};
 	const weights = {};
 	let seed = 1;
