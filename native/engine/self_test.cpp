@@ -108,6 +108,9 @@ std::vector<Sample> hopper_samples() {
 		add("conv2d", {low(180 * 64), low(180 * 72), low(88 * 136 * 9), in(88), low(2 * 88), low(180 * 88), low_out(180 * 88), none}, {2, 9, 10, 64, 72, 88, 3, 3, 1, 1, 1, 1, 9, 10, 2, 0, 1}, {});
 		add("conv2d", {low(18 * 18 * 64), none, low(72 * 64 * 9), none, none, none, low_out(81 * 72), none}, {1, 18, 18, 64, 0, 72, 3, 3, 2, 2, 1, 1, 9, 9, 0, 0, 1}, {}, {128, 256, 2});
 		add("conv2d_input_grad", {low(180 * 120), low(120 * 136 * 9), low_out(180 * 64), low_out(180 * 72)}, {2, 9, 10, 64, 72, 120, 3, 3, 1, 1, 1, 1, 9, 10, 0, 0, 1}, {});
+		// Two queries' tiles and three steps of keys, none of them full; then one step. With this scale few keys count for each query.
+		add("attention", {low(2 * 150 * 128), low(2 * 300 * 128), low(2 * 300 * 128), low_out(2 * 150 * 128), {2 * 2 * 150, true}}, {2, 2, 150, 300, 64, 0, 128, 128, 128, 128, 150 * 128, 300 * 128, 300 * 128, 150 * 128}, {2});
+		add("attention", {low(70 * 64), low(100 * 64), low(100 * 64), low_out(70 * 64), none}, {1, 1, 70, 100, 64, 0, 64, 64, 64, 64, 70 * 64, 100 * 64, 100 * 64, 70 * 64}, {2});
 		add("conv2d_input_grad", {low(81 * 64), low(64 * 72 * 9), low_out(17 * 18 * 72), none}, {1, 17, 18, 72, 0, 64, 3, 3, 2, 2, 1, 1, 9, 9, 0, 0, 1}, {}, {128, 256, 2});
 	}
 	return samples;

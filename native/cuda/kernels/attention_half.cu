@@ -12,6 +12,8 @@
 //   width from 128    32 keys a step, so that two buffers of keys and values leave room for two blocks
 #include "attention_half.h"
 
+#include "hopper_attention.h"
+
 namespace dreamdist::cuda {
 namespace {
 
@@ -195,6 +197,9 @@ void run_attention(const KernelArgs& args, const AttentionShape& s, Context& con
 
 void attention_half(const KernelArgs& args, Context& context) {
 	const AttentionShape s = attention_shape(args);
+#ifdef DD_HAVE_HOPPER
+	if (context.hopper && hopper::wanted("attention") && hopper::attention({args.at(0).dtype, args.ptr(0), args.ptr(1), args.ptr(2), args.ptr<void>(3), args.ptr(4), s}, context)) return;
+#endif
 	if (args.at(0).dtype == DType::bf16) run_attention<gpu::bf16>(args, s, context);
 	else run_attention<gpu::f16>(args, s, context);
 }

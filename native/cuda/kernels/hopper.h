@@ -1,4 +1,4 @@
-// The Hopper family: kernels of sm_90a for products and convolutions in 16 bits, taken where DD_HOPPER asks for them instead of those
+// The Hopper family: kernels of sm_90a for products, convolutions and attention in 16 bits, taken where DD_HOPPER asks for them instead of those
 // of sm_80, and where a shape allows it. What a call does not allow is said by name (why_not), from its sizes and addresses.
 //
 // No card has run them yet, so they are not the default; a card that is to use them is tested with them first (engine/self_test.cpp).

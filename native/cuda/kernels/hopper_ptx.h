@@ -84,6 +84,12 @@ __device__ __forceinline__ void pin(float (&d)[Columns][4]) {
 	for (int j = 0; j < Columns; j++) asm volatile("" : "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])::"memory");
 }
 
+template <int Steps>
+__device__ __forceinline__ void pin(uint32_t (&operand)[Steps][4]) {
+	GPU_UNROLL
+	for (int k = 0; k < Steps; k++) asm volatile("" : "+r"(operand[k][0]), "+r"(operand[k][1]), "+r"(operand[k][2]), "+r"(operand[k][3])::"memory");
+}
+
 // Names and operands of N / 2 accumulators.
 #define DD_TEN(t) "%" #t "0,%" #t "1,%" #t "2,%" #t "3,%" #t "4,%" #t "5,%" #t "6,%" #t "7,%" #t "8,%" #t "9,"
 #define DD_NAMES_64 DD_TEN() DD_TEN(1) DD_TEN(2) "%30,%31"
