@@ -21,18 +21,7 @@ if (from < 0 || to < from) {
 	console.error(`${DOCUMENT} has no place for the table: it lacks ${BEGIN} … ${END}`);
 	process.exit(1);
 }
-// A remark is made of every set; where only its numbers differ, the first will do.
-const said = new Set();
-const table = readFileSync(join(folder, "table.md"), "utf8")
-	.trim()
-	.split("\n")
-	.filter((line) => {
-		const kind = line.replace(/\d+(\.\d+)?/g, "#");
-		const isNew = !line.startsWith("- ") || !said.has(kind);
-		said.add(kind);
-		return isNew;
-	})
-	.join("\n");
+const table = readFileSync(join(folder, "table.md"), "utf8").trim();
 const [{ model }] = cpus();
 const body = `![pictures of every method for every set](${FIGURE})\n\n${table}\n\nMachine: ${cpus().length} × ${model}.`;
 await sharp(join(folder, "figure.png")).webp({ quality: 70 }).toFile(join("docs", FIGURE));

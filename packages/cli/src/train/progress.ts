@@ -74,7 +74,7 @@ export class TrainingProgress {
 const term = (name: string, value: number | undefined) => (value === undefined ? "" : `${name} ${value.toFixed(4)}  `);
 
 /** A line that is written over on a terminal; a plain line now and then elsewhere. */
-export class StepLine {
+class StepLine {
 	readonly #stream: NodeJS.WriteStream;
 	readonly #enabled: boolean;
 	#recent: number[] = [];

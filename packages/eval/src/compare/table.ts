@@ -120,10 +120,29 @@ export async function comparisonTable(folder: string, comparison: ComparisonFile
 				...PAPER_COLUMNS.flatMap((name) =>
 					reasons.has(name) ? [`${name} was not measured: ${reasons.get(name)}`] : [],
 				),
-				...read.flatMap(({ notes }) => notes),
+				...mergeNotes(read.flatMap(({ notes }) => notes)),
 			]),
 		],
 	};
+}
+
+const NUMBER = /\d+(?:\.\d+)?/g;
+
+/** Notes that differ in nothing but numbers as one, with the range of each number that differs: "so few pictures (8–20 real)". */
+export function mergeNotes(notes: readonly string[]): string[] {
+	const kinds = new Map<string, string[][]>();
+	for (const note of notes) {
+		const kind = note.replaceAll(NUMBER, "\0");
+		kinds.set(kind, [...(kinds.get(kind) ?? []), note.match(NUMBER) ?? []]);
+	}
+	return [...kinds].map(([kind, numbers]) => {
+		let place = 0;
+		return kind.replaceAll("\0", () => {
+			const values = numbers.map((each) => each[place]!).sort((a, b) => Number(a) - Number(b));
+			place++;
+			return values[0] === values.at(-1) ? values[0]! : `${values[0]}–${values.at(-1)}`;
+		});
+	});
 }
 
 const ARROWS: Readonly<Record<string, string>> = { lower: " ↓", higher: " ↑", neither: "" };
