@@ -2,7 +2,8 @@
 // is not part of every installation of nvcc, and counting instructions needs no more than their operation.
 //
 // Since sm_70 an instruction is 16 bytes and the lowest nine bits of it name the operation (the three bits above say what kinds of
-// operands it has). The names below are those of NVIDIA's disassembler; probes.cu, compiled beside the kernels, shows that they hold.
+// operands it has). The names below are those of NVIDIA's disassembler; probes.cu, compiled beside the kernels, shows that they hold. Of
+// mma.sync bits 82 and 83 say what it multiplies: 1 bf16, 2 tf32.
 
 /** Operations that the gates look at. */
 const OPERATIONS = new Map([
@@ -14,6 +15,10 @@ const OPERATIONS = new Map([
 	[0x183, "LDL"], // from local memory
 	[0x187, "STL"], // to local memory
 ]);
+
+const MMA = "HMMA";
+const TF32 = 2;
+const multiplicandOf = (file, at) => (file.readUInt32LE(at + 8) >>> 18) & 3;
 
 const INSTRUCTION_BYTES = 16;
 const SECTION_HEADERS_AT = 0x28;
@@ -48,8 +53,10 @@ export function instructionsOf(file) {
 		if (!name.startsWith(".text.")) continue;
 		const counts = {};
 		for (let i = at; i < at + bytes; i += INSTRUCTION_BYTES) {
-			const operation = OPERATIONS.get(file.readUInt16LE(i) & 0x1ff);
-			if (operation !== undefined) counts[operation] = (counts[operation] ?? 0) + 1;
+			let operation = OPERATIONS.get(file.readUInt16LE(i) & 0x1ff);
+			if (operation === undefined) continue;
+			if (operation === MMA && multiplicandOf(file, i) === TF32) operation = `${MMA}_TF32`;
+			counts[operation] = (counts[operation] ?? 0) + 1;
 		}
 		kernels.set(name.slice(".text.".length), counts);
 	}

@@ -39,7 +39,8 @@ const MOST_SECONDS = 960;
 const EXPECTED = [
 	{ for: /\bproduct_kernel</, has: ["LDGSTS"] }, // products in f32: tiles arrive while others are multiplied
 	{ for: /\battention_(keys_|queries_)?kernel</, has: ["LDGSTS"] },
-	{ for: /\btensor_product_kernel</, has: ["HMMA", "LDSM", "LDGSTS"] }, // in 16 bits: on tensor cores
+	{ for: /\btensor_product_kernel<.*Problem<b?f16\b/, has: ["HMMA", "LDSM", "LDGSTS"] }, // in 16 bits: on tensor cores
+	{ for: /\btensor_product_kernel<.*Problem<float\b/, has: ["HMMA_TF32", "LDGSTS"] },
 	{ for: /\battention_half_(keys_|queries_)?kernel</, has: ["HMMA", "LDSM", "LDGSTS"] },
 	{ for: /\bhopper_\w+_kernel</, has: ["HGMMA", "UTMALDG"] }, // a warpgroup at a time, from what TMA has copied
 ];

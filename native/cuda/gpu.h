@@ -48,6 +48,13 @@ __device__ __forceinline__ float fast_silu(float x) {
 #endif
 }
 
+// The bits of an f32 whose upper 19 are the nearest tf32 number (10 bits after the point; ties away from 0), as mma reads it: what
+// cvt.rna.tf32.f32 gives, which takes a third instruction to clear the bits that mma ignores. Half a unit in the last place that stays is
+// the sign and exponent alone, 2⁻¹¹ times; infinities and NaN stay what they are.
+__device__ __forceinline__ uint32_t round_tf32(uint32_t f32_bits) {
+	return bits_of_float(multiply_add(float_of_bits(f32_bits & 0xff800000u), 0x1p-11f, float_of_bits(f32_bits)));
+}
+
 __device__ __forceinline__ uint4 load128(const void* p) {
 	check_alignment(p, 16, "load128");
 	return *static_cast<const uint4*>(p);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 namespace dreamdist {
 namespace {
@@ -83,8 +84,21 @@ std::vector<Sample> samples() {
 			{"softmax", {low(13 * 77), low_out(13 * 77)}, {13, 77, 0}, {}},
 		});
 	}
+	// Products of f32 in tf32, whose reference is the same product in f32.
+	const std::vector<int64_t> strided{2, 7, 5, 8, 4, 12, 3, 3, 2, 2, 1, 1, 4, 3, 0, 0, 1}, enlarged{1, 4, 3, 8, 0, 8, 3, 3, 1, 1, 1, 1, 8, 6, 2, 0, 2};
+	samples.insert(samples.end(), {
+		{"matmul_tf32", {in(77 * 40), in(72 * 40), in(72), in(77 * 36), out(77 * 36), none}, {1, 77, 72, 40, 0, 1, 40, 40, 36, 0, 0, 0, 3, 0, 36, 0}, {1}},
+		{"matmul_tf32", {in(130 * 1200), in(1200 * 9), none, none, out(130 * 9), none}, {1, 130, 9, 1200, 0, 0, 1200, 9, 9, 0, 0, 0, 0, 0, 9, 0}, {0.01}},
+		{"conv2d_tf32", {in(2 * 35 * 6), in(2 * 35 * 3), in(11 * 9 * 9), in(11), in(22), in(2 * 35 * 11), out(2 * 35 * 11), none}, conv, {}},
+		{"conv2d_tf32", {in(12 * 8), none, in(8 * 8 * 9), in(8), none, none, out(48 * 8), none}, enlarged, {}},
+		{"conv2d_input_grad_tf32", {in(2 * 12 * 12), in(12 * 12 * 9), out(2 * 35 * 8), out(2 * 35 * 4)}, strided, {}},
+		{"conv2d_weight_grad_tf32", {in(2 * 35 * 8), in(2 * 35 * 4), in(2 * 12 * 12), out(12 * 12 * 9)}, strided, {}},
+	});
 	return samples;
 }
+
+constexpr std::string_view kTf32 = "_tf32";
+bool is_tf32(std::string_view kernel) { return kernel.ends_with(kTf32); }
 
 // The same for the Hopper family, whose tiles are 128 rows by 160 or 256 columns by 64 of K: sizes that are no multiples of them, both
 // tiles, each way to read the right operand, parts of K.
@@ -186,7 +200,9 @@ DType stored_type(const Sample::Shape& shape, bool reference) { return reference
 
 // Runs a sample; returns the contents of all operands afterwards.
 std::vector<std::vector<uint8_t>> run(const Sample& sample, Backend& backend, ThreadTeam& team, bool reference) {
-	const KernelInfo* kernel = backend.table().find(sample.kernel);
+	std::string_view name = sample.kernel;
+	if (reference && is_tf32(name)) name.remove_suffix(kTf32.size());
+	const KernelInfo* kernel = backend.table().find(name);
 	if (!kernel) throw Error("it is not there");
 	std::vector<std::unique_ptr<Memory>> memory;
 	std::vector<Operand> operands;
@@ -232,7 +248,8 @@ std::string difference(const Sample& sample, const std::vector<std::vector<uint8
 			size += a * a;
 		}
 		const bool low = std::any_of(sample.operands.begin(), sample.operands.end(), [](const auto& operand) { return operand.activation; });
-		const double bound = shape.type == DType::bf16 ? 1e-2 : shape.type == DType::f16 ? 2e-3 : low ? 1e-3 : 1e-4;
+		// Operands are off by at most 2⁻¹¹ in tf32, and the errors of a sum average out; operands that are cut off would not.
+		const double bound = is_tf32(sample.kernel) ? 3e-4 : shape.type == DType::bf16 ? 1e-2 : shape.type == DType::f16 ? 2e-3 : low ? 1e-3 : 1e-4;
 		if (!(std::sqrt(error) <= bound * std::sqrt(size)))
 			return "operand " + std::to_string(o) + " is off by " + std::to_string(std::sqrt(error / size)) + " (relative; at most " + std::to_string(bound) + ")";
 	}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything that needs a card, in one call of less than nine minutes:
-#   sh gpu-suite.sh [--device cuda:0] [--out FOLDER] [--quick] [--only NAME,…] [--seconds N] [--dtypes bf16,f32]
+#   sh gpu-suite.sh [--device cuda:0] [--out FOLDER] [--quick] [--only NAME,…] [--seconds N] [--dtypes bf16,f32,tf32]
 # Needs Linux on x64, an NVIDIA driver and a POSIX shell. nvidia-smi, compute-sanitizer and a Python with PyTorch are used where they are.
 # DD_KIT_HOME: where the kit is unpacked to (default: a folder of its own in $TMPDIR or /tmp).
 set -eu

@@ -101,26 +101,32 @@ float element(uint32_t half, const float* table) {
 	return IsF16 ? table[half & 0xffff] : gpu::float_of_bits(half << 16);
 }
 
-inline __attribute__((always_inline)) void multiply_body(const float (&a)[16][16], const float (&b)[16][8], float (&c)[16][8]) {
-	float8 columns[16];
+// c [16][8] += a [16][K] · b [K][8].
+template <int K>
+inline __attribute__((always_inline)) void multiply_body(const float (&a)[16][K], const float (&b)[K][8], float (&c)[16][8]) {
+	float8 columns[K];
 	std::memcpy(columns, b, sizeof columns);
 	for (int i = 0; i < 16; i++) {
 		float8 sum;
 		std::memcpy(&sum, c[i], 32);
-		for (int k = 0; k < 16; k++) sum += a[i][k] * columns[k];
+		for (int k = 0; k < K; k++) sum += a[i][k] * columns[k];
 		std::memcpy(c[i], &sum, 32);
 	}
 }
-using Multiply = void (*)(const float (&)[16][16], const float (&)[16][8], float (&)[16][8]);
-void multiply_plain(const float (&a)[16][16], const float (&b)[16][8], float (&c)[16][8]) { multiply_body(a, b, c); }
+template <int K>
+using Multiply = void (*)(const float (&)[16][K], const float (&)[K][8], float (&)[16][8]);
+template <int K>
+void multiply_plain(const float (&a)[16][K], const float (&b)[K][8], float (&c)[16][8]) { multiply_body(a, b, c); }
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) void multiply_avx2(const float (&a)[16][16], const float (&b)[16][8], float (&c)[16][8]) { multiply_body(a, b, c); }
+template <int K>
+__attribute__((target("avx2,fma"))) void multiply_avx2(const float (&a)[16][K], const float (&b)[K][8], float (&c)[16][8]) { multiply_body(a, b, c); }
 #endif
-Multiply multiply() {
+template <int K>
+Multiply<K> multiply() {
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return multiply_avx2;
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return multiply_avx2<K>;
 #endif
-	return multiply_plain;
+	return multiply_plain<K>;
 }
 
 // PTX m16n8k16. a: row lane/4 (+8 in registers 1 and 3), column 2·(lane%4) (+8 in 2 and 3); b: row 2·(lane%4) (+8 in 1), column lane/4;
@@ -128,7 +134,7 @@ Multiply multiply() {
 template <bool IsF16>
 void run_mma(void** arguments, uint32_t mask) {
 	if (mask != 0xffffffffu) fail("mma needs a full warp");
-	static const Multiply product = multiply();
+	static const Multiply<16> product = multiply<16>();
 	static const float* const table = f16_values();
 	counters.mma++;
 	float a[16][16], b[16][8], c[16][8];
@@ -151,6 +157,31 @@ void run_mma(void** arguments, uint32_t mask) {
 		auto* m = static_cast<MmaArgument*>(arguments[lane]);
 		const int group = lane >> 2, pair = (lane & 3) * 2;
 		for (int r = 0; r < 4; r++) m->d[r] = c[group + (r >> 1) * 8][pair + (r & 1)];
+	}
+}
+
+// PTX m16n8k8 of tf32. a: row lane/4 (+8 in registers 1 and 3), column lane%4 (+4 in 2 and 3); b: row lane%4 (+4 in 1), column lane/4; d as
+// above. The 13 lowest bits of an operand are ignored.
+void run_mma_tf32(void** arguments, uint32_t mask) {
+	if (mask != 0xffffffffu) fail("mma needs a full warp");
+	static const Multiply<8> product = multiply<8>();
+	counters.mma++;
+	auto value = [](uint32_t bits) { return gpu::float_of_bits(bits & ~0x1fffu); };
+	float a[16][8], b[8][8], c[16][8];
+	for (int lane = 0; lane < 32; lane++) {
+		auto* m = static_cast<MmaArgument*>(arguments[lane]);
+		const int group = lane >> 2, place = lane & 3;
+		for (int r = 0; r < 4; r++) {
+			a[group + (r & 1) * 8][place + (r >> 1) * 4] = value(m->a[r]);
+			c[group + (r >> 1) * 8][place * 2 + (r & 1)] = m->d[r];
+		}
+		b[place][group] = value(m->b0);
+		b[place + 4][group] = value(m->b1);
+	}
+	product(a, b, c);
+	for (int lane = 0; lane < 32; lane++) {
+		auto* m = static_cast<MmaArgument*>(arguments[lane]);
+		for (int r = 0; r < 4; r++) m->d[r] = c[(lane >> 2) + (r >> 1) * 8][(lane & 3) * 2 + (r & 1)];
 	}
 }
 
@@ -193,6 +224,11 @@ void ldmatrix(uint32_t (&r)[4], const void* row, bool transpose, Site site) {
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool is_f16, Site site) {
 	MmaArgument argument{d, a, b0, b1};
 	collective(is_f16 ? run_mma<true> : run_mma<false>, 0xffffffffu, &argument, "mma", site);
+}
+
+void mma_m16n8k8(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Site site) {
+	MmaArgument argument{d, a, b0, b1};
+	collective(run_mma_tf32, 0xffffffffu, &argument, "mma", site);
 }
 
 void copy_async16(void* to, const void* from, bool valid) { issue_copy(to, from, 16, valid ? 16 : 0, "copy_async16"); }

@@ -78,6 +78,7 @@ void copy_async_commit();
 void copy_async_wait(int pending);
 void ldmatrix(uint32_t (&r)[4], const void* row, bool transpose, Site site);
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, bool is_f16, Site site);
+void mma_m16n8k8(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, Site site);
 // Fibers are never preempted, so plain operations are atomic; they live here to be told apart from plain accesses.
 float atomic_add(float* p, float value);
 int atomic_add(int* p, int value);

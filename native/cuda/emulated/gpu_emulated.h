@@ -83,6 +83,7 @@ template <class T>
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, GPU_SITE) {
 	emulated::mma_m16n8k16(d, a, b0, b1, std::is_same_v<T, f16>, site);
 }
+inline void mma_m16n8k8(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, GPU_SITE) { emulated::mma_m16n8k8(d, a, b0, b1, site); }
 
 // ---- The host's side
 

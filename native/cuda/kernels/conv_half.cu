@@ -1,4 +1,5 @@
-// conv2d and its input gradient with pictures and weights of one 16-bit type, as implicit products on tensor cores; sums in f32.
+// conv2d and its input gradient as implicit products on tensor cores: pictures and weights are of one 16-bit type, or f32 and rounded to tf32
+// (conv2d_tf32, conv2d_input_grad_tf32). Sums are f32.
 //
 // Forward: a row is an output pixel, K walks (tap, channel). Input gradient: a row is an input pixel, K walks (tap, output channel), and
 // the same packed weight is read with its rows contiguous. Positions that read different taps are products of their own (blockIdx.z): the
@@ -9,6 +10,7 @@
 #include "conv_half.h"
 #include "conv_source.h"
 #include "hopper.h"
+#include "table.h"
 #include "tensor_epilogue.h"
 
 namespace dreamdist::cuda {
@@ -34,7 +36,7 @@ struct FilterRows {
 	}
 	__device__ __forceinline__ Chunk<T> chunk(int line, int k, int k_end) const {
 		if (first + line >= count || k >= k_end) return {data, 0};
-		return {data + (first + line) * pitch + (walk.by_stage() ? offset + k : offset_of(k)), 8};
+		return {data + (first + line) * pitch + (walk.by_stage() ? offset + k : offset_of(k)), kChunk<T>};
 	}
 };
 
@@ -66,7 +68,7 @@ struct FilterColumns {
 		const int rest = count - first - place;
 		const T* from = k < k_end && rest > 0 ? line(k) : nullptr;
 		if (!from) return {data, 0};
-		return {from + place, rest < 8 ? rest : 8};
+		return {from + place, rest < kChunk<T> ? rest : kChunk<T>};
 	}
 	__device__ __forceinline__ const T* element(int place, int k, int k_end) const {
 		const T* from = k < k_end && first + place < count ? line(k) : nullptr;
@@ -126,7 +128,7 @@ struct InputGradProblem : ConvProblem<T, false> {
 	int channels_padded;
 	template <class Tile>
 	__device__ __forceinline__ FilterColumns<T> right(int, int n0) const {
-		return {this->weight, this->pitch, this->walk(), channels_padded, this->pictures.C1, gradients.first_channel, n0, this->N, gradients.first_channel % 8 == 0};
+		return {this->weight, this->pitch, this->walk(), channels_padded, this->pictures.C1, gradients.first_channel, n0, this->N, gradients.first_channel % kChunk<T> == 0};
 	}
 	__device__ __forceinline__ void store(int which, int m, int n, int count, float (&v)[8]) const {
 		const Positions positions = this->positions(which);
@@ -147,10 +149,10 @@ __global__ void __launch_bounds__(256) pack_chunks_kernel(const T* from, T* to, 
 	}
 }
 
-int64_t plain_bytes(const Geometry& g) { return g.packed == kPlain ? div_up((int64_t)g.O * g.taps() * round8(g.channels()) * 2, 256) * 256 : 0; }
+int64_t plain_bytes(const Geometry& g, int64_t element) { return g.packed == kPlain ? div_up((int64_t)g.O * g.taps() * round8(g.channels()) * element, 256) * 256 : 0; }
 
 void check_layout(const char* kernel, const Geometry& g) {
-	if (g.packed == kPackedRows) refuse(kernel, "16-bit pictures need a weight that is packed for tensor cores");
+	if (g.packed == kPackedRows) refuse(kernel, "tensor cores need a weight that is packed for them");
 	if (g.packed == kPackedPhases && (g.scale() != 2 || g.strideH != 1 || g.strideW != 1)) refuse(kernel, "summed taps are for an enlarged picture and a stride of 1");
 }
 
@@ -159,7 +161,7 @@ template <class T>
 const T* packed_weight(const Geometry& g, const T* weight, void*& scratch, Context& context) {
 	if (g.packed != kPlain) return weight;
 	T* packed = static_cast<T*>(scratch);
-	scratch = static_cast<uint8_t*>(scratch) + plain_bytes(g);
+	scratch = static_cast<uint8_t*>(scratch) + plain_bytes(g, sizeof(T));
 	const int padded = round8(g.channels());
 	gpu::launch<pack_chunks_kernel<T>>(grid_for((int64_t)g.O * g.taps() * padded, 256), 256, 0, context.stream, weight, packed, g.O, g.channels(), g.taps(), padded);
 	return packed;
@@ -190,7 +192,7 @@ void forward(const KernelArgs& args, Context& context) {
 	p.N = g.O;
 	p.padded = round8(g.channels());
 	p.pitch = (int64_t)taps_held(g) * p.padded;
-	p.vectors = g.C1 % 8 == 0 && g.C2 % 8 == 0 && aligned16(p.pictures.x1) && aligned16(p.pictures.x2);
+	p.vectors = g.C1 % kChunk<T> == 0 && g.C2 % kChunk<T> == 0 && aligned16(p.pictures.x1) && aligned16(p.pictures.x2);
 	TensorEpilogue& e = p.epilogue;
 	e.bias = args.ptr<const float>(3);
 	e.channel = args.at(4);
@@ -202,9 +204,11 @@ void forward(const KernelArgs& args, Context& context) {
 	e.activation = g.activation;
 	e.choose_vectors(g.O);
 #ifdef DD_HAVE_HOPPER
-	if (context.hopper && hopper::wanted("conv2d") &&
-		hopper::conv2d("conv2d", {args.at(0).dtype, p.pictures.x1, p.pictures.x2, p.weight, hopper::conv_sizes(g, false, {0, g.O}), e, {}, args.choice, scratch}, context))
-		return;
+	if constexpr (!kIsTf32<T>) {
+		if (context.hopper && hopper::wanted("conv2d") &&
+			hopper::conv2d("conv2d", {args.at(0).dtype, p.pictures.x1, p.pictures.x2, p.weight, hopper::conv_sizes(g, false, {0, g.O}), e, {}, args.choice, scratch}, context))
+			return;
+	}
 #endif
 	launch_tensor_product<true>(p, p.largest_depth(), args.choice, context, scratch);
 }
@@ -223,7 +227,7 @@ void input_grad(const KernelArgs& args, Context& context) {
 	p.padded = round8(g.O);
 	p.channels_padded = round8(g.channels());
 	p.pitch = (int64_t)taps_held(g) * p.channels_padded;
-	p.vectors = g.O % 8 == 0 && aligned16(p.pictures.x1);
+	p.vectors = g.O % kChunk<T> == 0 && aligned16(p.pictures.x1);
 	InputGradients& to = p.gradients;
 	to.dx1 = args.at(2);
 	to.dx2 = args.at(3);
@@ -232,9 +236,11 @@ void input_grad(const KernelArgs& args, Context& context) {
 	to.first_channel = columns.first;
 	to.vectors = g.C1 % 8 == 0 && g.C2 % 8 == 0 && aligned16(to.dx1.data) && aligned16(to.dx2.data);
 #ifdef DD_HAVE_HOPPER
-	if (context.hopper && hopper::wanted("conv2d_input_grad") &&
-		hopper::conv2d("conv2d_input_grad", {args.at(0).dtype, p.pictures.x1, nullptr, p.weight, hopper::conv_sizes(g, true, columns), {}, to, args.choice, scratch}, context))
-		return;
+	if constexpr (!kIsTf32<T>) {
+		if (context.hopper && hopper::wanted("conv2d_input_grad") &&
+			hopper::conv2d("conv2d_input_grad", {args.at(0).dtype, p.pictures.x1, nullptr, p.weight, hopper::conv_sizes(g, true, columns), {}, to, args.choice, scratch}, context))
+			return;
+	}
 #endif
 	launch_tensor_product<true>(p, p.largest_depth(), args.choice, context, scratch);
 }
@@ -247,20 +253,41 @@ ForwardProblem<gpu::bf16> axes_of(const Geometry& g, bool backward) {
 	return p;
 }
 const char* family(bool backward) { return backward ? "conv2d_input_grad" : "conv2d"; }
+template <bool Tf32>
 int64_t product_bytes(const Geometry& g, bool backward, Wanted columns, TileChoice choice) {
 	const auto p = axes_of(g, backward);
 	const int64_t bytes = tensor_parts_bytes(p.M, columns.count, p.largest_depth(), p.batch, true, choice);
-	if (!hopper::wanted(family(backward))) return bytes;
+	if (Tf32 || !hopper::wanted(family(backward))) return bytes;
 	// Addresses are not known yet: room for either kernel.
 	const hopper::ConvSizes sizes = hopper::conv_sizes(g, backward, columns);
 	return hopper::why_not(sizes, choice) ? bytes : std::max(bytes, hopper::conv_parts_bytes(sizes, choice));
 }
+template <bool Tf32>
 void product_choices(const Geometry& g, bool backward, Wanted columns, std::vector<TileChoice>& choices) {
+	if (g.packed == kPackedRows) return;
 	const auto p = axes_of(g, backward);
 	tensor_choices(p.M, columns.count, p.largest_depth(), p.batch, true, choices);
-	if (!hopper::wanted(family(backward))) return;
+	if (Tf32 || !hopper::wanted(family(backward))) return;
 	const hopper::ConvSizes sizes = hopper::conv_sizes(g, backward, columns);
 	if (!hopper::why_not(sizes)) hopper::choices((int64_t)sizes.tiles().count() * hopper::kTileRows, sizes.N, sizes.depth(), sizes.batch(), choices);
+}
+
+template <bool Tf32>
+int64_t forward_scratch(const KernelArgs& args) {
+	const Geometry g(args);
+	return g.packed == kPackedRows ? 0 : plain_bytes(g, Tf32 ? 4 : 2) + product_bytes<Tf32>(g, false, {0, g.O}, args.choice);
+}
+template <bool Tf32>
+int64_t input_grad_scratch(const KernelArgs& args) {
+	const Geometry g(args);
+	if (g.packed == kPackedRows) return 0;
+	// Which halves are wanted is not known here: room for any choice.
+	int64_t bytes = 0;
+	for (int half = 1; half <= 3; half++) {
+		const Wanted columns = wanted(g, half & 1, half & 2);
+		if (columns.count > 0) bytes = std::max(bytes, product_bytes<Tf32>(g, true, columns, args.choice));
+	}
+	return plain_bytes(g, Tf32 ? 4 : 2) + bytes;
 }
 
 }  // namespace
@@ -269,36 +296,54 @@ void conv2d_half(const KernelArgs& args, Context& context) {
 	if (args.at(0).dtype == DType::bf16) forward<gpu::bf16>(args, context);
 	else forward<gpu::f16>(args, context);
 }
-int64_t conv2d_half_scratch(const KernelArgs& args) {
+int64_t conv2d_half_scratch(const KernelArgs& args) { return forward_scratch<false>(args); }
+void conv2d_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
 	const Geometry g(args);
-	return g.packed == kPackedRows ? 0 : plain_bytes(g) + product_bytes(g, false, {0, g.O}, args.choice);
+	product_choices<false>(g, false, {0, g.O}, choices);
 }
 
 void conv2d_input_grad_half(const KernelArgs& args, Context& context) {
 	if (args.at(0).dtype == DType::bf16) input_grad<gpu::bf16>(args, context);
 	else input_grad<gpu::f16>(args, context);
 }
-int64_t conv2d_input_grad_half_scratch(const KernelArgs& args) {
-	const Geometry g(args);
-	if (g.packed == kPackedRows) return 0;
-	// Which halves are wanted is not known here: room for any choice.
-	int64_t bytes = 0;
-	for (int half = 1; half <= 3; half++) {
-		const Wanted columns = wanted(g, half & 1, half & 2);
-		if (columns.count > 0) bytes = std::max(bytes, product_bytes(g, true, columns, args.choice));
-	}
-	return plain_bytes(g) + bytes;
-}
-
-void conv2d_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
-	const Geometry g(args);
-	if (g.packed == kPackedRows) return;
-	product_choices(g, false, {0, g.O}, choices);
-}
+int64_t conv2d_input_grad_half_scratch(const KernelArgs& args) { return input_grad_scratch<false>(args); }
 void conv2d_input_grad_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
 	const Geometry g(args);
-	if (g.packed == kPackedRows) return;
-	product_choices(g, true, wanted(g, bool(args.at(2)), bool(args.at(3))), choices);
+	product_choices<false>(g, true, wanted(g, bool(args.at(2)), bool(args.at(3))), choices);
+}
+
+void check_f32(const char* kernel, const KernelArgs& args, std::initializer_list<int> operands) {
+	for (int operand : operands)
+		if (args.at(operand) && args.at(operand).dtype != DType::f32) refuse(kernel, std::string("its operands are f32, not ") + name_of(args.at(operand).dtype));
+}
+
+void conv2d_tf32(const KernelArgs& args, Context& context) {
+	const Geometry g(args);
+	if (g.outputs() * g.O == 0) return;
+	if (g.activation == kGeglu) refuse("conv2d_tf32", "geglu is an activation of matmul only");
+	check_f32("conv2d_tf32", args, {0, 1, 2});
+	forward<float>(args, context);
+}
+int64_t conv2d_tf32_scratch(const KernelArgs& args, int) {
+	const Geometry g(args);
+	return g.outputs() * g.O == 0 ? 0 : forward_scratch<true>(args);
+}
+void conv2d_tf32_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const Geometry g(args);
+	if (g.outputs() * g.O > 0) product_choices<true>(g, false, {0, g.O}, choices);
+}
+
+void conv2d_input_grad_tf32(const KernelArgs& args, Context& context) {
+	const Geometry g(args);
+	if (g.inputs() == 0 || wanted(g, bool(args.at(2)), bool(args.at(3))).count == 0) return;
+	check_f32("conv2d_input_grad_tf32", args, {0, 1});
+	input_grad<float>(args, context);
+}
+int64_t conv2d_input_grad_tf32_scratch(const KernelArgs& args, int) { return Geometry(args).inputs() == 0 ? 0 : input_grad_scratch<true>(args); }
+void conv2d_input_grad_tf32_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const Geometry g(args);
+	const Wanted columns = wanted(g, bool(args.at(2)), bool(args.at(3)));
+	if (g.inputs() > 0 && columns.count > 0) product_choices<true>(g, true, columns, choices);
 }
 
 int64_t conv2d_chunks_bytes(DType type, int64_t O, int64_t I, int64_t kh, int64_t kw, bool phases) {
@@ -334,7 +379,8 @@ static void pack_filters(const T* source, int64_t O, int64_t I, int64_t kh, int6
 void conv2d_pack_chunks(const void* source, DType type, int64_t O, int64_t I, int64_t kh, int64_t kw, bool phases, void* packed, ThreadTeam& team) {
 	if (type == DType::bf16) pack_filters(static_cast<const gpu::bf16*>(source), O, I, kh, kw, phases, static_cast<gpu::bf16*>(packed), team);
 	else if (type == DType::f16) pack_filters(static_cast<const gpu::f16*>(source), O, I, kh, kw, phases, static_cast<gpu::f16*>(packed), team);
-	else throw Error("weights for tensor cores are f16 or bf16");
+	else if (type == DType::f32) pack_filters(static_cast<const float*>(source), O, I, kh, kw, phases, static_cast<float*>(packed), team);
+	else throw Error("weights for tensor cores are f32, f16 or bf16");
 }
 
 }  // namespace dreamdist::cuda

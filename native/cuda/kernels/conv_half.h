@@ -1,5 +1,8 @@
-// The convolution and its gradients with operands of one 16-bit type, on tensor cores (conv_half.cu, conv_weight_grad_half.cu).
+// The convolution and its gradients with operands of one 16-bit type, on tensor cores (conv_half.cu, conv_weight_grad_half.cu; those of f32 in
+// tf32 are rows of the kernel table).
 #pragma once
+#include <initializer_list>
+
 #include "../context.h"
 
 namespace dreamdist::cuda {
@@ -7,6 +10,8 @@ namespace dreamdist::cuda {
 void conv2d_half(const KernelArgs&, Context&);
 void conv2d_input_grad_half(const KernelArgs&, Context&);
 void conv2d_weight_grad_half(const KernelArgs&, Context&);
+// Throws where one of the operands is there and not f32.
+void check_f32(const char* kernel, const KernelArgs&, std::initializer_list<int> operands);
 // From the integers alone.
 int64_t conv2d_half_scratch(const KernelArgs&);
 int64_t conv2d_input_grad_half_scratch(const KernelArgs&);

@@ -104,7 +104,7 @@ struct PatchSource {
 	}
 	__device__ __forceinline__ Chunk<T> chunk(int line, int k, int k_end) const {
 		const T* from = element(line, k, k_end);
-		return from ? Chunk<T>{from, 8} : Chunk<T>{pictures.x1, 0};
+		return from ? Chunk<T>{from, kChunk<T>} : Chunk<T>{pictures.x1, 0};
 	}
 	__device__ __forceinline__ const T* element(int line, int k, int k_end) const {
 		if (walk.by_stage()) return of_tap(line, k, k_end, k + (GPU_MUTANT(144) ? 0 : channel), down, across);

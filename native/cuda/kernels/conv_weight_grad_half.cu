@@ -1,7 +1,9 @@
-// conv2d_weight_grad with pictures and gradients of one 16-bit type, as an implicit product on tensor cores: a row is an output channel, a
-// column (tap, input channel rounded up to 8), and K walks the output pixels, cut into parts that are added in order. The result is f32.
+// conv2d_weight_grad with pictures and gradients of one 16-bit type, or f32 rounded to tf32 (conv2d_weight_grad_tf32), as an implicit product
+// on tensor cores: a row is an output channel, a column (tap, input channel rounded up to 8), and K walks the output pixels, cut into
+// parts that are added in order. The result is f32.
 #include "conv_half.h"
 #include "conv_source.h"
+#include "table.h"
 
 namespace dreamdist::cuda {
 namespace {
@@ -17,7 +19,7 @@ struct GradientColumns {
 	__device__ __forceinline__ Chunk<T> chunk(int place, int k, int k_end) const {
 		const int rest = outputs - first - place;
 		if (k >= k_end || rest <= 0) return {data, 0};
-		return {data + (int64_t)k * outputs + first + place, rest < 8 ? rest : 8};
+		return {data + (int64_t)k * outputs + first + place, rest < kChunk<T> ? rest : kChunk<T>};
 	}
 	__device__ __forceinline__ const T* element(int place, int k, int k_end) const {
 		return k < k_end && first + place < outputs ? data + (int64_t)k * outputs + first + place : nullptr;
@@ -42,7 +44,7 @@ struct PatchColumns {
 	}
 	__device__ __forceinline__ Chunk<T> chunk(int place, int k, int k_end) const {
 		const T* from = at(place, k, k_end);
-		return from ? Chunk<T>{from, 8} : Chunk<T>{pictures.x1, 0};
+		return from ? Chunk<T>{from, kChunk<T>} : Chunk<T>{pictures.x1, 0};
 	}
 	__device__ __forceinline__ const T* element(int place, int k, int k_end) const { return at(place, k, k_end); }
 };
@@ -88,8 +90,8 @@ void weight_grad(const KernelArgs& args, Context& context) {
 	p.batch = 1;
 	p.M = g.O;
 	p.N = g.taps() * p.padded;
-	p.x_vectors = g.C1 % 8 == 0 && g.C2 % 8 == 0 && aligned16(p.pictures.x1) && aligned16(p.pictures.x2);
-	p.dy_vectors = g.O % 8 == 0 && aligned16(p.dy);
+	p.x_vectors = g.C1 % kChunk<T> == 0 && g.C2 % kChunk<T> == 0 && aligned16(p.pictures.x1) && aligned16(p.pictures.x2);
+	p.dy_vectors = g.O % kChunk<T> == 0 && aligned16(p.dy);
 	launch_tensor_product<false>(p, p.pixels, args.choice, context, args.scratch);
 }
 
@@ -106,6 +108,18 @@ int64_t conv2d_weight_grad_half_scratch(const KernelArgs& args) {
 void conv2d_weight_grad_half_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
 	const Geometry g(args);
 	tensor_choices(g.O, (int64_t)g.taps() * round8(g.channels()), g.outputs(), 1, false, choices);
+}
+
+static bool is_empty(const Geometry& g) { return g.O == 0 || g.taps() * g.channels() == 0; }
+
+void conv2d_weight_grad_tf32(const KernelArgs& args, Context& context) {
+	if (is_empty(Geometry(args))) return;
+	check_f32("conv2d_weight_grad_tf32", args, {0, 1, 2});
+	weight_grad<float>(args, context);
+}
+int64_t conv2d_weight_grad_tf32_scratch(const KernelArgs& args, int) { return is_empty(Geometry(args)) ? 0 : conv2d_weight_grad_half_scratch(args); }
+void conv2d_weight_grad_tf32_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	if (!is_empty(Geometry(args))) conv2d_weight_grad_half_choices(args, choices);
 }
 
 }  // namespace dreamdist::cuda

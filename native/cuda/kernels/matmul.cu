@@ -47,13 +47,19 @@ int64_t padded_row(DType type, int64_t columns) {
 
 }  // namespace
 
+bool is_empty_product(const char* kernel, const KernelArgs& args) {
+	const auto& i = args.ints;
+	if (i[0] <= 0 || i[1] <= 0 || i[2] <= 0) return true;
+	if (i[12] == kGeglu && i[2] % 2) refuse(kernel, "geglu needs an even number of columns");
+	return false;
+}
+
 void matmul(const KernelArgs& args, Context& context) {
+	if (is_empty_product("matmul", args)) return;
 	const auto& i = args.ints;
 	const int64_t batch = i[0], M = i[1], N = i[2], K = i[3];
 	const bool trans_a = i[4] != 0, trans_b = i[5] != 0, packed = i[13] != 0;
 	const int activation = (int)i[12];
-	if (batch <= 0 || M <= 0 || N <= 0) return;
-	if (activation == kGeglu && N % 2) refuse("matmul", "geglu needs an even number of columns");
 	const Operand weight = args.at(1);
 	const DType left = args.at(0).dtype;
 	if (left == DType::f16 || left == DType::bf16) {

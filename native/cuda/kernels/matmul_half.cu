@@ -1,4 +1,5 @@
-// matmul where both operands are f16, or both bf16: tensor cores, sums in f32, the result and the residual in any type.
+// matmul on tensor cores: both operands are f16, or both bf16, or both f32 and rounded to tf32 (matmul_tf32). Sums are f32, the result and
+// the residual of any type.
 //
 // The four transpositions are four layouts in shared memory (tensor_tile.h); a packed weight is its rows as stored, padded to 16 bytes, and
 // is read as W or Wᵀ. For geglu a tile's columns are eight values and their eight gates in turn: the source permutes columns, and nothing
@@ -6,6 +7,7 @@
 #include "matmul_half.h"
 
 #include "hopper.h"
+#include "table.h"
 #include "tensor_epilogue.h"
 #include "tensor_tile.h"
 
@@ -21,10 +23,10 @@ struct Lines {
 		const int half = first / 2 + (place >> 4) * 8 + (place & 7);
 		return half < count / 2 ? half + (place & 8 ? count / 2 : 0) : -1;
 	}
-	// How many of the eight lines from `place` on are neighbours in the matrix and there.
-	__device__ __forceinline__ int run(int place) const {
-		const int rest = pairs ? count / 2 - (first / 2 + (place >> 4) * 8) : count - first - place;
-		return rest < 0 ? 0 : rest < 8 ? rest : 8;
+	// How many of the `most` (at most eight) lines from `place` on are neighbours in the matrix and there.
+	__device__ __forceinline__ int run(int place, int most) const {
+		const int rest = pairs ? count / 2 - (first / 2 + (place >> 4) * 8 + (place & 7)) : count - first - place;
+		return rest < 0 ? 0 : rest < most ? rest : most;
 	}
 };
 
@@ -39,8 +41,8 @@ struct MatrixSource {
 	__device__ __forceinline__ Chunk<T> chunk(int place, int k, int k_end) const {
 		const int line = lines.of(place);
 		if (line < 0 || k >= k_end) return {data, 0};
-		if constexpr (KContiguous) return {data + line * pitch + k, k_end - k < 8 ? k_end - k : 8};
-		else return {data + k * pitch + line, lines.run(place)};
+		if constexpr (KContiguous) return {data + line * pitch + k, k_end - k < kChunk<T> ? k_end - k : kChunk<T>};
+		else return {data + k * pitch + line, lines.run(place, kChunk<T>)};
 	}
 	__device__ __forceinline__ const T* element(int place, int k, int k_end) const {
 		const int line = lines.of(place);
@@ -91,14 +93,14 @@ void run_matmul(const KernelArgs& args, Context& context) {
 	p.N = (int)N;
 	p.K = (int)K;
 	p.lda = i[6];
-	p.ldb = packed ? div_up(RightK ? K : N, 8) * 8 : i[7];
+	p.ldb = packed ? div_up(RightK ? K : N, kChunk<T>) * kChunk<T> : i[7];
 	p.a_stride = i[9];
 	p.b_stride = packed ? 0 : i[10];
-	auto vectors = [](const void* data, int64_t pitch, int64_t stride) { return pitch % 8 == 0 && stride % 8 == 0 && aligned16(data); };
+	auto vectors = [](const void* data, int64_t pitch, int64_t stride) { return pitch % kChunk<T> == 0 && stride % kChunk<T> == 0 && aligned16(data); };
 	p.pairs = i[12] == kGeglu;
 	p.a_vectors = vectors(p.a, p.lda, p.a_stride);
 	// Runs of gates begin half the columns in.
-	p.b_vectors = vectors(p.b, p.ldb, p.b_stride) && (RightK || !p.pairs || N / 2 % 8 == 0);
+	p.b_vectors = vectors(p.b, p.ldb, p.b_stride) && (RightK || !p.pairs || N / 2 % kChunk<T> == 0);
 	TensorEpilogue& e = p.epilogue;
 	e.bias = args.ptr<const float>(2);
 	e.residual = args.at(3);
@@ -114,7 +116,9 @@ void run_matmul(const KernelArgs& args, Context& context) {
 	e.alpha = (float)args.floats[0];
 	e.choose_vectors(p.pairs ? N / 2 : N);
 #ifdef DD_HAVE_HOPPER
-	if (context.hopper && hopper::wanted("matmul") && hopper::matmul({args.at(0).dtype, p.a, p.b, hopper_sizes(args), e, args.choice, args.scratch}, context)) return;
+	if constexpr (!kIsTf32<T>) {
+		if (context.hopper && hopper::wanted("matmul") && hopper::matmul({args.at(0).dtype, p.a, p.b, hopper_sizes(args), e, args.choice, args.scratch}, context)) return;
+	}
 #endif
 	launch_tensor_product<LeftK>(p, K, args.choice, context, args.scratch);
 }
@@ -131,6 +135,22 @@ void run_typed(const KernelArgs& args, Context& context) {
 void matmul_half(const KernelArgs& args, Context& context) {
 	if (args.at(0).dtype == DType::bf16) run_typed<gpu::bf16>(args, context);
 	else run_typed<gpu::f16>(args, context);
+}
+
+void matmul_tf32(const KernelArgs& args, Context& context) {
+	if (is_empty_product("matmul_tf32", args)) return;
+	for (int operand = 0; operand < 2; operand++)
+		if (args.at(operand).dtype != DType::f32) refuse("matmul_tf32", std::string("its operands are f32, not ") + name_of(args.at(operand).dtype));
+	run_typed<float>(args, context);
+}
+
+int64_t matmul_tf32_scratch(const KernelArgs& args, int) {
+	const auto& i = args.ints;
+	return i[0] > 0 && i[1] > 0 && i[2] > 0 ? tensor_parts_bytes(i[1], i[2], i[3], i[0], i[4] == 0, args.choice) : 0;
+}
+void matmul_tf32_choices(const KernelArgs& args, std::vector<TileChoice>& choices) {
+	const auto& i = args.ints;
+	if (i[0] > 0 && i[1] > 0 && i[2] > 0) tensor_choices(i[1], i[2], i[3], i[0], i[4] == 0, choices);
 }
 
 int64_t matmul_half_scratch(const KernelArgs& args) {

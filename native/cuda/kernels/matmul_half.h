@@ -4,6 +4,9 @@
 
 namespace dreamdist::cuda {
 
+// Whether there is nothing to compute; throws where the activation does not fit the columns.
+bool is_empty_product(const char* kernel, const KernelArgs&);
+
 void matmul_half(const KernelArgs&, Context&);
 // From the integers alone.
 int64_t matmul_half_scratch(const KernelArgs&);

@@ -1,11 +1,15 @@
-// How a product of 16-bit matrices is cut: which tile, and into how many parts of K. Decided from the sizes alone, so that scratch can be
+// How a product on tensor cores is cut: which tile, and into how many parts of K. Decided from the sizes alone, so that scratch can be
 // planned before any operand is known.
 #pragma once
 #include "common.h"
 
 namespace dreamdist::cuda {
 
-constexpr int kDepth = 32;  // of K in a stage of shared memory: two mma deep, 64 bytes of a row
+constexpr int kLineBytes = 64;  // of a row in a stage of shared memory: two mma deep
+constexpr int kDepth = 32;      // 16-bit elements of K in a stage, or f32 in two
+// Products read f32 as tf32.
+template <class T>
+constexpr bool kIsTf32 = std::is_same_v<T, float>;
 
 // Blocks of Down x Across warps; Blocks of them share a multiprocessor.
 template <int BM_, int BN_, int Down_, int Across_, int Stages_, int Blocks_>
@@ -49,7 +53,7 @@ struct ForcedPlan {
 };
 inline ForcedPlan forced_plan;
 
-// The estimate counts cycles of a card with 132 multiprocessors that does 1024 products a cycle in each and moves 2300 bytes a cycle:
+// The estimate counts cycles of a card with 132 multiprocessors that does 1024 products of 16 bits a cycle in each and moves 2300 bytes a cycle:
 // whole rounds of blocks, each with the time its first copies take, and for cut products the traffic and launch of joining the parts.
 inline TensorPlan tensor_plan(int64_t M, int64_t N, int64_t K, int64_t batch, bool allow_wide, TileChoice choice) {
 	constexpr double kMultiprocessors = 132, kProducts = 1024, kBytes = 2300, kLaunch = 4000, kFill = 96;

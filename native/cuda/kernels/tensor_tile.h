@@ -1,14 +1,15 @@
-// The product of a tile of 16-bit matrices on tensor cores, for everything that is a matrix product: matmul, the convolution and its
-// gradients. Sums are f32.
+// The product of a tile of matrices on tensor cores, for everything that is a matrix product: matmul, the convolution and its gradients.
+// Elements are of a 16-bit type, or f32 (`float`) that is rounded to tf32 on its way from shared memory. Sums are f32.
 //
 // A block computes BM x BN of C = A · B over a range of K. Both operands lie in shared memory in a ring of stages that asynchronous copies
 // of 16 bytes (chunks) fill ahead of use, each in the order in which its source is contiguous, so that no copy transposes:
-//   K contiguous     [row][kDepth], chunk c of row r at place c ^ (r / 2 mod 4): eight rows of one chunk, as ldmatrix reads them, lie in
-//                    eight different groups of banks
-//   rows contiguous  [k][rows + 8]: eight neighbouring k start in different groups of banks; ldmatrix transposes
+//   K contiguous     [row][64 bytes], chunk c of row r at place c ^ (r / 2 mod 4): eight rows of one chunk, as ldmatrix reads them, lie in
+//                    eight different groups of banks. Four f32 are to it eight 16-bit elements: a lane gets the one that tf32's mma wants
+//   rows contiguous  [k][rows + 8]: of 16 bits, eight neighbouring k start in different groups of banks, and ldmatrix transposes; of f32,
+//                    four k by eight rows, as a warp reads them one by one, lie in 32 different banks
 // Where an operand comes from is its source's business:
 //   bool vectors                          whether chunks are aligned to 16 bytes in memory
-//   Chunk<T> chunk(place, k, k_end)       a chunk; `place` is the tile's row, or its first of eight rows
+//   Chunk<T> chunk(place, k, k_end)       a chunk; `place` is the tile's row, or the first of a chunk of rows
 //   const T* element(place, k, k_end)     one element, null for zero: where kMayBeMisaligned, what is goes through registers
 //   void enter(k0)                        if it is there: before the chunks of the stage that begins at k0 are asked for
 // Results go through shared memory once more, a warp's sixteen rows at a time, so that a lane has eight neighbouring columns and
@@ -21,33 +22,38 @@
 
 namespace dreamdist::cuda {
 
+// Elements of T in a chunk, and of K in a stage.
+template <class T>
+constexpr int kChunk = 16 / sizeof(T);
+template <class T>
+constexpr int kStageDepth = kLineBytes / sizeof(T);
+
 template <class T>
 struct Chunk {
 	const T* from;
-	int count;  // of eight elements; the others are 0
+	int count;  // of kChunk elements; the others are 0
 };
 
-template <int Rows, bool KContiguous>
+template <class T, int Rows, bool KContiguous>
 struct TileLayout {
-	static constexpr int kBytes = KContiguous ? Rows * kDepth * 2 : kDepth * (Rows + 8) * 2;
-	static constexpr int kChunks = Rows * kDepth / 8;
-	__device__ static __forceinline__ int place(int line, int chunk) {
-		return KContiguous ? line * (kDepth * 2) + ((chunk ^ (line >> 1 & 3)) << 4) : line * ((Rows + 8) * 2) + (chunk << 4);
-	}
+	static constexpr int kPitch = KContiguous ? kLineBytes : (Rows + 8) * (int)sizeof(T);
+	static constexpr int kBytes = KContiguous ? Rows * kPitch : kStageDepth<T> * kPitch;
+	static constexpr int kChunks = Rows * kLineBytes / 16;
+	__device__ static __forceinline__ int place(int line, int chunk) { return line * kPitch + ((KContiguous ? chunk ^ (line >> 1 & 3) : chunk) << 4); }
 };
 
 // Queues the tile of an operand for K from k0 on.
 template <class T, int Rows, bool KContiguous, int Threads, class Source>
 __device__ __forceinline__ void issue_tile(unsigned char* tile, Source& source, int k0, int k_end) {
-	using Layout = TileLayout<Rows, KContiguous>;
-	constexpr int kPerLine = KContiguous ? kDepth / 8 : Rows / 8, kEach = (Layout::kChunks + Threads - 1) / Threads;
+	using Layout = TileLayout<T, Rows, KContiguous>;
+	constexpr int kPerLine = KContiguous ? kLineBytes / 16 : Rows / kChunk<T>, kEach = (Layout::kChunks + Threads - 1) / Threads;
 	if constexpr (requires { source.enter(k0); }) source.enter(k0);
 	if (source.vectors) {
 		auto copy = [&](int i) {
 			const int id = threadIdx.x + i * Threads, line = id / kPerLine, chunk = id % kPerLine;
 			if (Layout::kChunks % Threads != 0 && id >= Layout::kChunks) return;
-			const Chunk<T> from = KContiguous ? source.chunk(line, k0 + chunk * 8, k_end) : source.chunk(chunk * 8, k0 + line, k_end);
-			gpu::copy_async16_part(tile + Layout::place(line, chunk), from.from, from.count * 2);
+			const Chunk<T> from = KContiguous ? source.chunk(line, k0 + chunk * kChunk<T>, k_end) : source.chunk(chunk * kChunk<T>, k0 + line, k_end);
+			gpu::copy_async16_part(tile + Layout::place(line, chunk), from.from, from.count * (int)sizeof(T));
 		};
 		if constexpr (Source::kUnrolled) {
 			GPU_UNROLL
@@ -64,51 +70,82 @@ __device__ __forceinline__ void issue_tile(unsigned char* tile, Source& source, 
 			const int line = id / kPerLine, chunk = id % kPerLine;
 			uint32_t words[4] = {0, 0, 0, 0};
 			GPU_UNROLL
-			for (int e = 0; e < 8; e++) {
-				const T* from = KContiguous ? source.element(line, k0 + chunk * 8 + e, k_end) : source.element(chunk * 8 + e, k0 + line, k_end);
-				if (from) words[e / 2] |= (uint32_t)from->bits << (e % 2 * 16);
+			for (int e = 0; e < kChunk<T>; e++) {
+				const T* from = KContiguous ? source.element(line, k0 + chunk * kChunk<T> + e, k_end) : source.element(chunk * kChunk<T> + e, k0 + line, k_end);
+				if (!from) continue;
+				if constexpr (kIsTf32<T>) words[e] = gpu::bits_of_float(*from);
+				else words[e / 2] |= (uint32_t)from->bits << (e % 2 * 16);
 			}
 			gpu::store128(tile + Layout::place(line, chunk), make_uint4(words[0], words[1], words[2], words[3]));
 		}
 	}
 }
 
-// Rows [row, row + 16) of A for the 16 of K at chunk `chunk` (two chunks of 8).
-template <int Rows, bool KContiguous>
-__device__ __forceinline__ void load_left(uint32_t (&fragment)[4], const unsigned char* tile, int row, int chunk) {
-	using Layout = TileLayout<Rows, KContiguous>;
-	const int lane = threadIdx.x & 31;
-	if constexpr (KContiguous) gpu::ldmatrix_x4(fragment, tile + Layout::place(row + (lane & 15), chunk + (lane >> 4)));
-	else gpu::ldmatrix_x4_trans(fragment, tile + Layout::place(chunk * 8 + (lane & 7) + ((lane >> 4) << 3), row / 8 + (lane >> 3 & 1)));
+// Four elements of f32 of a lane: at `k` and k + 4, each in lines `row` and row + 8.
+template <class Layout>
+__device__ __forceinline__ void load_elements(uint32_t (&e)[4], const unsigned char* tile, int row, int k) {
+	const uint32_t* at = reinterpret_cast<const uint32_t*>(tile + k * Layout::kPitch) + row;
+	e[0] = at[0];
+	e[1] = at[8];
+	e[2] = at[Layout::kPitch];  // four lines of kPitch / 4 elements
+	e[3] = at[Layout::kPitch + 8];
 }
-// Columns [column, column + 16) of B likewise: fragment 0, 1 are the first eight, 2, 3 the others.
-template <int Rows, bool KContiguous>
-__device__ __forceinline__ void load_right(uint32_t (&fragment)[4], const unsigned char* tile, int column, int chunk) {
-	using Layout = TileLayout<Rows, KContiguous>;
-	const int lane = threadIdx.x & 31;
-	if constexpr (KContiguous) gpu::ldmatrix_x4(fragment, tile + Layout::place(column + (lane & 7) + ((lane >> 4) << 3), chunk + (lane >> 3 & 1)));
-	else gpu::ldmatrix_x4_trans(fragment, tile + Layout::place(chunk * 8 + (lane & 7) + ((lane >> 3 & 1) << 3), column / 8 + (lane >> 4)));
+template <class T>
+__device__ __forceinline__ void round_fragment([[maybe_unused]] uint32_t (&fragment)[4]) {
+	if constexpr (kIsTf32<T>) {
+		GPU_UNROLL
+		for (int e = 0; e < 4; e++) fragment[e] = GPU_MUTANT(136) ? fragment[e] : gpu::round_tf32(fragment[e]);
+	}
 }
 
-template <class Tile, bool LeftK, bool RightK>
+// Rows [row, row + 16) of A for two chunks of K from chunk `chunk` on: the depth of one mma.
+template <class T, int Rows, bool KContiguous>
+__device__ __forceinline__ void load_left(uint32_t (&fragment)[4], const unsigned char* tile, int row, int chunk) {
+	using Layout = TileLayout<T, Rows, KContiguous>;
+	const int lane = threadIdx.x & 31;
+	if constexpr (KContiguous) gpu::ldmatrix_x4(fragment, tile + Layout::place(row + (lane & 15), chunk + (lane >> 4)));
+	else if constexpr (kIsTf32<T>) load_elements<Layout>(fragment, tile, row + (lane >> 2), chunk * 4 + (lane & 3));
+	else gpu::ldmatrix_x4_trans(fragment, tile + Layout::place(chunk * 8 + (lane & 7) + ((lane >> 4) << 3), row / 8 + (lane >> 3 & 1)));
+	round_fragment<T>(fragment);
+}
+// Columns [column, column + 16) of B likewise: fragment 0, 1 are the first eight, 2, 3 the others.
+template <class T, int Rows, bool KContiguous>
+__device__ __forceinline__ void load_right(uint32_t (&fragment)[4], const unsigned char* tile, int column, int chunk) {
+	using Layout = TileLayout<T, Rows, KContiguous>;
+	const int lane = threadIdx.x & 31;
+	if constexpr (KContiguous) gpu::ldmatrix_x4(fragment, tile + Layout::place(column + (lane & 7) + ((lane >> 4) << 3), chunk + (lane >> 3 & 1)));
+	else if constexpr (kIsTf32<T>) {
+		uint32_t e[4];
+		load_elements<Layout>(e, tile, column + (lane >> 2), chunk * 4 + (lane & 3));
+		fragment[0] = e[0], fragment[1] = e[2], fragment[2] = e[1], fragment[3] = e[3];
+	} else gpu::ldmatrix_x4_trans(fragment, tile + Layout::place(chunk * 8 + (lane & 7) + ((lane >> 3 & 1) << 3), column / 8 + (lane >> 4)));
+	round_fragment<T>(fragment);
+}
+template <class T>
+__device__ __forceinline__ void multiply_fragments(float (&sum)[4], const uint32_t (&left)[4], uint32_t right0, uint32_t right1) {
+	if constexpr (kIsTf32<T>) gpu::mma_m16n8k8(sum, left, right0, right1);
+	else gpu::mma_m16n8k16<T>(sum, left, right0, right1);
+}
+
+template <class Tile, class T, bool LeftK, bool RightK>
 struct Ring {
-	static constexpr int kLeftBytes = TileLayout<Tile::BM, LeftK>::kBytes, kStageBytes = kLeftBytes + TileLayout<Tile::BN, RightK>::kBytes;
+	static constexpr int kLeftBytes = TileLayout<T, Tile::BM, LeftK>::kBytes, kStageBytes = kLeftBytes + TileLayout<T, Tile::BN, RightK>::kBytes;
 	static constexpr int kBytes = Tile::kStages * kStageBytes;
 	static constexpr size_t kSharedBytes = kBytes > Tile::kRoomBytes ? kBytes : Tile::kRoomBytes;
 };
 
-// Mutants 131–134 are this loop's.
+// Mutants 131–134 are this loop's; 136: operands cut off instead of rounded to tf32.
 template <class Tile, class T, bool LeftK, bool RightK, class A, class B>
 __device__ __forceinline__ void multiply_tensor_tile(A& a, B& b, unsigned char* shared, int k_begin, int k_end, float (&sum)[Tile::kTilesM][Tile::kTilesN][4]) {
-	using Stages = Ring<Tile, LeftK, RightK>;
-	constexpr int kStages = Tile::kStages;
+	using Stages = Ring<Tile, T, LeftK, RightK>;
+	constexpr int kStages = Tile::kStages, kDeep = kStageDepth<T>;
 	const int warp = threadIdx.x >> 5, row = warp / Tile::kAcross * Tile::WM, column = warp % Tile::kAcross * Tile::WN;
-	const int steps = k_begin < k_end ? (k_end - k_begin + kDepth - 1) / kDepth : 0;
+	const int steps = k_begin < k_end ? (k_end - k_begin + kDeep - 1) / kDeep : 0;
 	auto issue = [&](int step, int stage) {
 		if (step < steps) {
 			unsigned char* at = shared + stage * Stages::kStageBytes;
-			issue_tile<T, Tile::BM, LeftK, Tile::kThreads>(at, a, k_begin + step * kDepth, k_end);
-			issue_tile<T, Tile::BN, RightK, Tile::kThreads>(at + Stages::kLeftBytes, b, k_begin + step * kDepth, k_end);
+			issue_tile<T, Tile::BM, LeftK, Tile::kThreads>(at, a, k_begin + step * kDeep, k_end);
+			issue_tile<T, Tile::BN, RightK, Tile::kThreads>(at + Stages::kLeftBytes, b, k_begin + step * kDeep, k_end);
 		}
 		gpu::copy_async_commit();  // an empty group keeps the count right
 	};
@@ -131,18 +168,18 @@ __device__ __forceinline__ void multiply_tensor_tile(A& a, B& b, unsigned char* 
 		issue(step + kStages - 1, GPU_MUTANT(133) ? stage : (stage == 0 ? kStages - 1 : stage - 1));
 		const unsigned char *left = shared + stage * Stages::kStageBytes, *right = left + Stages::kLeftBytes;
 		GPU_UNROLL
-		for (int chunk = 0; chunk < kDepth / 8; chunk += 2) {
+		for (int chunk = 0; chunk < kLineBytes / 16; chunk += 2) {
 			uint32_t fragments[Tile::kTilesM][4];
 			GPU_UNROLL
-			for (int i = 0; i < Tile::kTilesM; i++) load_left<Tile::BM, LeftK>(fragments[i], left, row + i * 16, chunk);
+			for (int i = 0; i < Tile::kTilesM; i++) load_left<T, Tile::BM, LeftK>(fragments[i], left, row + i * 16, chunk);
 			GPU_UNROLL
 			for (int j = 0; j < Tile::kTilesN; j += 2) {
 				uint32_t pair[4];
-				load_right<Tile::BN, RightK>(pair, right, column + j * 8, chunk);
+				load_right<T, Tile::BN, RightK>(pair, right, column + j * 8, chunk);
 				GPU_UNROLL
 				for (int i = 0; i < Tile::kTilesM; i++) {
-					gpu::mma_m16n8k16<T>(sum[i][j], fragments[i], pair[0], pair[1]);
-					gpu::mma_m16n8k16<T>(sum[i][j + 1], fragments[i], pair[2], pair[3]);
+					multiply_fragments<T>(sum[i][j], fragments[i], pair[0], pair[1]);
+					multiply_fragments<T>(sum[i][j + 1], fragments[i], pair[2], pair[3]);
 				}
 			}
 		}
@@ -252,7 +289,7 @@ void launch_tensor_tiles(const Problem& p, Context& context) {
 	const int64_t across = div_up(p.N, Tile::BN);
 	if (across > 65535) throw Error("the product is too large for one launch");
 	const dim3 grid((unsigned)div_up(p.M, Tile::BM), (unsigned)across, (unsigned)std::min<int64_t>((int64_t)p.batch * p.plan.parts, 65535));
-	gpu::launch<tensor_product_kernel<Tile, Problem>>(grid, Tile::kThreads, Ring<Tile, Problem::kLeftK, Problem::kRightK>::kSharedBytes, context.stream, p);
+	gpu::launch<tensor_product_kernel<Tile, Problem>>(grid, Tile::kThreads, Ring<Tile, typename Problem::Element, Problem::kLeftK, Problem::kRightK>::kSharedBytes, context.stream, p);
 }
 
 template <class Problem>

@@ -1,4 +1,4 @@
-// The convolution and its gradients in f16 and bf16 against plain float64 loops.
+// The convolution and its gradients on tensor cores, in f16, bf16 and tf32 (operands stored in f32), against plain float64 loops.
 #include <algorithm>
 
 #include "../kernels/conv_geometry.h"
@@ -16,6 +16,12 @@ struct Problem {
 	bool bias = false, channel = false, residual = false, preact = false, f32_result = false;
 
 	DType result() const { return f32_result ? DType::f32 : type; }
+	std::string kernel(const char* name) const { return tensor_kernel(name, type); }
+	// Summed taps are rounded once more, as a weight is, and before that only to f32; tf32 has as many bits as f16.
+	bool sums_taps() const { return layout == cuda::kPackedPhases; }
+	DType inner() const { return !sums_taps() ? DType::f32 : type == DType::f32 ? DType::f16 : type; }
+	double read(double picture) const { return read_as(type, picture); }
+	double read_weight(double weight) const { return sums_taps() ? weight : read_as(type, weight); }
 	int64_t channels() const { return C1 + C2; }
 	int64_t height() const { return H * (upsample == 2 ? 2 : 1); }
 	int64_t width() const { return W * (upsample == 2 ? 2 : 1); }
@@ -76,7 +82,7 @@ void forward(Context& t, const Problem& p) {
 	std::vector<float> bias = t.normal(p.O);
 	Output y(pixels * p.O, p.result()), preact(pixels * p.O, p.result());
 	Weight w(t, p);
-	t.run("conv2d",
+	t.run(p.kernel("conv2d").c_str(),
 		  {half(x1), half(x2), w.operand(), p.bias ? operand(bias) : none(), p.channel ? half(channel) : none(), p.residual ? half(residual) : none(), y.operand(),
 		   p.preact ? preact.operand() : none()},
 		  p.ints());
@@ -84,7 +90,7 @@ void forward(Context& t, const Problem& p) {
 	for_each_product(p, [&](int64_t out, int64_t tap, int64_t in) {
 		for (int64_t o = 0; o < p.O; o++)
 			for (int64_t c = 0; c < C; c++) {
-				const double x = c < p.C1 ? x1.values[in * p.C1 + c] : x2.values[in * p.C2 + c - p.C1], product = x * w.stored.values[(o * C + c) * taps + tap];
+				const double x = c < p.C1 ? x1.values[in * p.C1 + c] : x2.values[in * p.C2 + c - p.C1], product = p.read(x) * p.read_weight(w.stored.values[(o * C + c) * taps + tap]);
 				u[out * p.O + o] += product;
 				size[out * p.O + o] += std::fabs(product);
 			}
@@ -94,10 +100,8 @@ void forward(Context& t, const Problem& p) {
 		want[i] = activation(p.act, u[i]) + (p.residual ? residual.values[i] : 0);
 		want_size[i] = size[i] + (p.residual ? std::fabs(residual.values[i]) : 0);
 	}
-	// Summed taps are rounded once more, as a weight is.
-	const DType inner = p.layout == cuda::kPackedPhases ? p.type : DType::f32;
-	expect_rounded(values(y, pixels * p.O), want, want_size, p.result(), p.text(), __FILE__, __LINE__, inner);
-	if (p.preact) expect_rounded(values(preact, pixels * p.O), u, size, p.result(), p.text() + " (preact)", __FILE__, __LINE__, inner);
+	expect_rounded(values(y, pixels * p.O), want, want_size, p.result(), p.text(), __FILE__, __LINE__, p.inner());
+	if (p.preact) expect_rounded(values(preact, pixels * p.O), u, size, p.result(), p.text() + " (preact)", __FILE__, __LINE__, p.inner());
 }
 
 void input_grad(Context& t, const Problem& p, bool first = true, bool second = true) {
@@ -105,31 +109,30 @@ void input_grad(Context& t, const Problem& p, bool first = true, bool second = t
 	const Stored dy(t, pixels * p.O, p.type);
 	Output dx1(inputs * p.C1, p.result()), dx2(inputs * p.C2, p.result());
 	Weight w(t, p);
-	t.run("conv2d_input_grad", {half(dy), w.operand(), first ? dx1.operand() : none(), second ? dx2.operand() : none()}, p.ints());
+	t.run(p.kernel("conv2d_input_grad").c_str(), {half(dy), w.operand(), first ? dx1.operand() : none(), second ? dx2.operand() : none()}, p.ints());
 	std::vector<double> want1(inputs * p.C1), size1(want1.size()), want2(inputs * p.C2), size2(want2.size());
 	for_each_product(p, [&](int64_t out, int64_t tap, int64_t in) {
 		for (int64_t c = 0; c < C; c++)
 			for (int64_t o = 0; o < p.O; o++) {
-				const double product = (double)dy.values[out * p.O + o] * w.stored.values[(o * C + c) * taps + tap];
+				const double product = p.read(dy.values[out * p.O + o]) * p.read_weight(w.stored.values[(o * C + c) * taps + tap]);
 				(c < p.C1 ? want1[in * p.C1 + c] : want2[in * p.C2 + c - p.C1]) += product;
 				(c < p.C1 ? size1[in * p.C1 + c] : size2[in * p.C2 + c - p.C1]) += std::fabs(product);
 			}
 	});
-	const DType inner = p.layout == cuda::kPackedPhases ? p.type : DType::f32;
-	if (first) expect_rounded(values(dx1, inputs * p.C1), want1, size1, p.result(), p.text() + " (dx1)", __FILE__, __LINE__, inner);
-	if (second && p.C2) expect_rounded(values(dx2, inputs * p.C2), want2, size2, p.result(), p.text() + " (dx2)", __FILE__, __LINE__, inner);
+	if (first) expect_rounded(values(dx1, inputs * p.C1), want1, size1, p.result(), p.text() + " (dx1)", __FILE__, __LINE__, p.inner());
+	if (second && p.C2) expect_rounded(values(dx2, inputs * p.C2), want2, size2, p.result(), p.text() + " (dx2)", __FILE__, __LINE__, p.inner());
 }
 
 void weight_grad(Context& t, const Problem& p) {
 	const int64_t pixels = p.N * p.OH * p.OW, inputs = p.N * p.H * p.W, C = p.channels(), taps = p.kh * p.kw;
 	const Stored x1(t, inputs * p.C1, p.type), x2(t, inputs * p.C2, p.type), dy(t, pixels * p.O, p.type);
 	std::vector<float> dw(p.O * C * taps, Output::kMark);
-	t.run("conv2d_weight_grad", {half(x1), half(x2), half(dy), operand(dw)}, p.ints());
+	t.run(p.kernel("conv2d_weight_grad").c_str(), {half(x1), half(x2), half(dy), operand(dw)}, p.ints());
 	std::vector<double> want(dw.size()), size(dw.size());
 	for_each_product(p, [&](int64_t out, int64_t tap, int64_t in) {
 		for (int64_t o = 0; o < p.O; o++)
 			for (int64_t c = 0; c < C; c++) {
-				const double product = (double)dy.values[out * p.O + o] * (c < p.C1 ? x1.values[in * p.C1 + c] : x2.values[in * p.C2 + c - p.C1]);
+				const double product = p.read(dy.values[out * p.O + o]) * p.read(c < p.C1 ? x1.values[in * p.C1 + c] : x2.values[in * p.C2 + c - p.C1]);
 				want[(o * C + c) * taps + tap] += product;
 				size[(o * C + c) * taps + tap] += std::fabs(product);
 			}
@@ -167,7 +170,8 @@ Problem random_problem(Context& t, int64_t extent, int64_t channels) {
 	p.act = activations[t.integer(0, 4)];
 	const int layouts[] = {cuda::kPlain, cuda::kPackedChunks, cuda::kPackedPhases, cuda::kPackedPhases};
 	p.layout = layouts[t.integer(0, 3)];
-	p.type = coin() ? DType::f16 : DType::bf16;
+	const DType types[] = {DType::f32, DType::f16, DType::bf16};
+	p.type = types[t.integer(0, 2)];
 	p.bias = coin();
 	p.channel = coin();
 	p.residual = coin();
@@ -180,7 +184,7 @@ Problem random_problem(Context& t, int64_t extent, int64_t channels) {
 
 TEST(conv2d_half_random) {
 	EachPlan plans;
-	for (int i = 0; i < 120; i++) {
+	for (int i = 0; i < 180; i++) {
 		plans.choose(i);
 		forward(t, random_problem(t, 9, i % 4 == 0 ? 70 : 20));
 	}
@@ -188,7 +192,7 @@ TEST(conv2d_half_random) {
 
 TEST(conv2d_half_input_grad_random) {
 	EachPlan plans;
-	for (int i = 0; i < 120; i++) {
+	for (int i = 0; i < 180; i++) {
 		plans.choose(i);
 		const bool first = t.integer(0, 5) > 0;
 		input_grad(t, random_problem(t, 9, i % 4 == 0 ? 70 : 20), first, !first || t.integer(0, 3) > 0);
@@ -197,14 +201,14 @@ TEST(conv2d_half_input_grad_random) {
 
 TEST(conv2d_half_weight_grad_random) {
 	EachPlan plans;
-	for (int i = 0; i < 120; i++) {
+	for (int i = 0; i < 180; i++) {
 		plans.choose(i);
 		weight_grad(t, random_problem(t, 9, i % 4 == 0 ? 70 : 20));
 	}
 }
 
 TEST(conv2d_half_shapes_of_the_networks) {
-	for (DType type : {DType::bf16, DType::f16}) {
+	for (DType type : {DType::bf16, DType::f16, DType::f32}) {
 		all_three(t, {.N = 2, .H = 12, .W = 12, .C1 = 32, .O = 64, .type = type, .bias = true});
 		all_three(t, {.H = 8, .W = 8, .C1 = 48, .C2 = 32, .O = 40, .type = type});
 		all_three(t, {.N = 2, .H = 11, .W = 12, .C1 = 40, .O = 24, .sh = 2, .sw = 2, .type = type});

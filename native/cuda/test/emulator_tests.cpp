@@ -160,6 +160,23 @@ void check_mma() {
 	compare(c, want, 1e-4, 0);
 }
 
+// A number as the nearest of tf32's: ten bits after the point.
+double tf32_value(float x) {
+	int exponent;
+	const double fraction = std::frexp((double)x, &exponent);
+	return std::ldexp(std::round(std::ldexp(fraction, 11)), exponent - 11);
+}
+void check_mma_tf32() {
+	const auto a = normal<float>(128, 5), b = normal<float>(64, 6);
+	Memory<float> device_a(a), device_b(b), c(128);
+	gpu::launch<probe_mma_tf32>(1, 32, 0, 0, device_a.p, device_b.p, c.p);
+	std::vector<double> want(128, 0.0);
+	for (int i = 0; i < 16; i++)
+		for (int j = 0; j < 8; j++)
+			for (int k = 0; k < 8; k++) want[i * 8 + j] += tf32_value(a[i * 8 + k]) * tf32_value(b[k * 8 + j]);
+	compare(c, want, 1e-5, 0);
+}
+
 void check_warp() {
 	Memory<int> out(64 * 6);
 	gpu::launch<probe_warp>(1, 64, 0, 0, out.p);
@@ -190,6 +207,13 @@ void check_conversions() {
 		const float middle = (half + gpu::f16_value(uint16_t(i + 1))) / 2;
 		if (gpu::f16_bits(middle) != ((i & 1) ? i + 1 : i)) throw Failure{"f16 tie after " + std::to_string(i)};
 	}
+	const std::pair<float, float> rounded[] = {{0, 0}, {1, 1}, {1 + 0x1p-11f, 1 + 0x1p-10f}, {1 + 0x1p-11f - 0x1p-23f, 1}, {-1 - 0x1p-11f, -1 - 0x1p-10f},
+											   {2 - 0x1p-23f, 2}, {INFINITY, INFINITY}, {-INFINITY, -INFINITY}, {3.4027e38f, INFINITY}};
+	auto tf32 = [](uint32_t bits) { return gpu::float_of_bits(gpu::round_tf32(bits) & ~0x1fffu); };
+	for (auto [from, to] : rounded)
+		if (tf32(gpu::bits_of_float(from)) != to) throw Failure{"tf32 of " + std::to_string(from)};
+	for (uint32_t nan : {0x7fc00000u, 0x7fffffffu, 0xffffffffu})
+		if (!std::isnan(tf32(nan))) throw Failure{"tf32 of NaN " + std::to_string(nan)};
 }
 
 void expect_error(const std::function<void()>& body, const char* part) {
@@ -220,6 +244,7 @@ const Case kCases[] = {
 	{"probe global", check_global},
 	{"mma bf16", check_mma<bf16>},
 	{"mma f16", check_mma<f16>},
+	{"mma tf32", check_mma_tf32},
 	{"group norm bf16 1x256x64, 32 groups", [] { check_group_norm<bf16>(1, 256, 64, 32, 0); }},
 	{"group norm bf16 2x37x320, 32 groups of 10", [] { check_group_norm<bf16>(2, 37, 320, 32, 3); }},
 	{"group norm bf16 1x9x30, no multiple of 8", [] { check_group_norm<bf16>(1, 9, 30, 5, -2); }},

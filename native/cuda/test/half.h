@@ -1,4 +1,4 @@
-// What the tests of 16-bit kernels share: stored outputs, the bound on them, and mutants.
+// What the tests of tensor-core kernels share: stored outputs, the bound on them, and mutants.
 #pragma once
 #include "../../test/harness.h"
 #include "../../test/reference.h"
@@ -13,6 +13,15 @@ inline float rounded_to(DType type, double value) {
 	if (type == DType::bf16) return gpu::float_of_bits((uint32_t)gpu::bf16_bits((float)value) << 16);
 	return (float)value;
 }
+
+// What a product on tensor cores reads an operand's element as: f32 is rounded to tf32, eleven significant bits.
+inline double read_as(DType type, double value) {
+	if (type != DType::f32) return value;
+	int exponent;
+	const double fraction = std::frexp(value, &exponent);
+	return std::ldexp(std::round(std::ldexp(fraction, 11)), exponent - 11);
+}
+inline std::string tensor_kernel(const char* name, DType type) { return std::string(name) + (type == DType::f32 ? "_tf32" : ""); }
 
 // An output in some storage type. What is never written keeps its mark.
 struct Output {

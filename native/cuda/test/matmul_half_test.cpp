@@ -1,4 +1,4 @@
-// matmul in f16 and bf16 against plain float64 loops, with every tile and layout.
+// matmul on tensor cores, in f16, bf16 and tf32 (operands stored in f32), against plain float64 loops, with every tile and layout.
 #include <algorithm>
 
 #include "half.h"
@@ -37,7 +37,7 @@ void solve(Context& t, const Problem& p) {
 		packed = t.pack("matmul", weight.data, p.type, {b_rows, b_cols, p.act == 3});
 		weight.data = packed.data();
 	}
-	t.run("matmul",
+	t.run(tensor_kernel("matmul", p.type).c_str(),
 		  {shifted(a, p.offset), weight, p.bias ? operand(bias) : none(), p.residual ? residual.operand() : none(), c.operand(p.offset), p.preact ? preact.operand() : none()},
 		  {p.batch, p.M, p.N, p.K, p.trans_a, p.trans_b, lda, ldb, ldc, a_stride, b_stride, c_stride, p.act, p.packed ? (p.act == 3 ? 2 : 1) : 0, ldc, c_stride}, {p.alpha});
 
@@ -49,8 +49,8 @@ void solve(Context& t, const Problem& p) {
 			for (int64_t n = 0; n < p.N; n++) {
 				double sum = 0, absolute = 0;
 				for (int64_t k = 0; k < p.K; k++) {
-					const double x = a.values[p.offset + batch * a_stride + (p.trans_a ? k * lda + m : m * lda + k)];
-					const double y = b.values[p.offset + batch * b_stride + (p.trans_b ? n * ldb + k : k * ldb + n)];
+					const double x = read_as(p.type, a.values[p.offset + batch * a_stride + (p.trans_a ? k * lda + m : m * lda + k)]);
+					const double y = read_as(p.type, b.values[p.offset + batch * b_stride + (p.trans_b ? n * ldb + k : k * ldb + n)]);
 					sum += x * y;
 					absolute += std::fabs(x * y);
 				}
@@ -87,7 +87,7 @@ Problem random_problem(Context& t, int64_t largest) {
 	p.packed = t.integer(0, 2) == 0;
 	p.act = (int)t.integer(0, 5);
 	if (p.act == 3) p.N = coin() ? (p.N + 15) / 16 * 16 : p.N + p.N % 2;
-	p.type = types[t.integer(1, 2)];
+	p.type = types[t.integer(0, 2)];
 	p.result = coin() ? p.type : DType::f32;
 	p.residual_type = types[t.integer(0, 2)];
 	p.bias = coin();
@@ -104,7 +104,7 @@ Problem random_problem(Context& t, int64_t largest) {
 
 TEST(matmul_half_random) {
 	EachPlan plans;
-	for (int i = 0; i < 240; i++) {
+	for (int i = 0; i < 320; i++) {
 		plans.choose(i);
 		solve(t, random_problem(t, i % 8 == 0 ? 180 : 70));
 	}
@@ -112,14 +112,50 @@ TEST(matmul_half_random) {
 
 // One case per layout and tile at least whose sizes leave a tile, a part of K and a chunk unfinished.
 TEST(matmul_half_layouts) {
-	for (DType type : {DType::bf16, DType::f16})
+	for (DType type : {DType::bf16, DType::f16, DType::f32})
 		for (int tile = 0; tile < cuda::kTileKinds; tile++)
 			for (int layout = 0; layout < 4; layout++) {
 				cuda::forced_plan = {tile, layout % 2 + 1};
 				solve(t, {.M = 133, .N = 168, .K = 88, .trans_a = layout >= 2, .trans_b = layout % 2 == 1, .packed = true, .type = type, .result = type, .bias = true});
 			}
 	cuda::forced_plan = {};
-	for (int64_t size : {1, 76, 77, 78}) solve(t, {.M = size, .N = size, .K = size, .trans_b = true, .act = 1, .result = DType::f32, .bias = true, .residual = true});
+	for (DType type : {DType::bf16, DType::f32})
+		for (int64_t size : {1, 76, 77, 78}) solve(t, {.M = size, .N = size, .K = size, .trans_b = true, .act = 1, .type = type, .result = DType::f32, .bias = true, .residual = true});
+}
+
+// Rounding moves an operand by at most 2⁻¹¹ of it, as tf32 has ten bits after the point: a product by 2⁻¹⁰, and f32 sums add little. It is
+// not computed in f32: some result is further off than that could be.
+TEST(matmul_tf32_is_off_by_its_rounding) {
+	constexpr int64_t M = 37, N = 24, K = 520;
+	const Stored a(t, M * K, DType::f32), b(t, N * K, DType::f32);
+	Output c(M * N, DType::f32);
+	t.run("matmul_tf32", {a.operand(), b.operand(), none(), none(), c.operand(), none()}, {1, M, N, K, 0, 1, K, K, N, 0, 0, 0, 0, 0, N, 0}, {1});
+	double worst = 0;
+	for (int64_t m = 0; m < M; m++)
+		for (int64_t n = 0; n < N; n++) {
+			double want = 0, size = 0;
+			for (int64_t k = 0; k < K; k++) {
+				const double product = (double)a.values[m * K + k] * b.values[n * K + k];
+				want += product;
+				size += std::fabs(product);
+			}
+			const double off = std::fabs(c.at(m * N + n) - want) / size;
+			CHECK(off <= 0x1p-10 + 0x1p-20);
+			worst = std::max(worst, off);
+		}
+	CHECK(worst > 1e-5);
+}
+
+TEST(matmul_tf32_refuses_other_types) {
+	Output c(4, DType::f32);
+	const Stored x(t, 4, DType::f32), half(t, 4, DType::bf16);
+	std::string message;
+	try {
+		t.run("matmul_tf32", {x.operand(), half.operand(), none(), none(), c.operand(), none()}, {1, 2, 2, 2, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0, 2, 0}, {1});
+	} catch (const Error& error) {
+		message = error.what();
+	}
+	CHECK(message == "matmul_tf32: its operands are f32, not bf16");
 }
 
 TEST(matmul_half_of_nothing) {
@@ -147,6 +183,7 @@ TEST(matmul_half_faults_are_noticed) {
 				solve(t, {.M = 70, .N = 72, .K = 136, .trans_b = true, .result = DType::f32});
 			}
 		});
+	expect_noticed({136, "operands are cut off instead of rounded to tf32"}, [&] { solve(t, {.M = 33, .N = 16, .K = 72, .trans_b = true, .type = DType::f32, .result = DType::f32}); });
 	cuda::forced_plan = {};
 }
 

@@ -53,6 +53,7 @@ const Mutant kMutants[] = {
 	{122, "attention_grad", "no barrier before the keys are replaced"},
 	{132, "matmul", "16 bits: no barrier before a stage is used"},
 	{135, "matmul", "16 bits: a row past the end is read"},
+	{136, "matmul_tf32", "operands are cut off instead of rounded to tf32"},
 	{141, "conv2d", "16 bits: the picture's bottom edge off by one"},
 	{142, "conv2d_input_grad", "16 bits: positions of the smaller classes that are not there"},
 	{152, "attention", "16 bits: no barrier before the keys are used"},

@@ -35,6 +35,16 @@ template <class T> __global__ void probe_mma(const T* a, const T* b, float* c) {
 	gpu::mma_m16n8k16<T>(d, fa, two(b[t * 8 + g], b[(t + 1) * 8 + g]), two(b[(t + 8) * 8 + g], b[(t + 9) * 8 + g]));
 	for (int r = 0; r < 4; ++r) c[(g + (r >> 1) * 8) * 8 + t + (r & 1)] = d[r];
 }
+__global__ void probe_mma_tf32(const float* a, const float* b, float* c) {   // C[16][8] = A[16][8] * B[8][8]; one warp
+	const int g = threadIdx.x >> 2, t = threadIdx.x & 3;
+	auto tf32 = [](float x) { return gpu::round_tf32(gpu::bits_of_float(x)); };
+	uint32_t fa[4];
+	for (int r = 0; r < 4; ++r) fa[r] = tf32(a[(g + (r & 1) * 8) * 8 + t + (r >> 1) * 4]);
+	float d[4] = {0, 0, 0, 0};
+	// Bits below tf32's are ignored, whatever they are.
+	gpu::mma_m16n8k8(d, fa, tf32(b[t * 8 + g]) | 0x1fffu, tf32(b[(t + 4) * 8 + g]) | 0x1000u);
+	for (int r = 0; r < 4; ++r) c[(g + (r >> 1) * 8) * 8 + t * 2 + (r & 1)] = d[r];
+}
 __global__ void probe_overflow(float* out, int n) {       // writes n floats of dynamic shared memory
 	GPU_DYNAMIC_SHARED(smem);
 	float* s = reinterpret_cast<float*>(smem);

@@ -8,6 +8,8 @@ export interface CommonOptions {
 	device: string;
 	/** Undefined: the command's own choice. */
 	dtype?: DType;
+	/** Products of f32 in tf32. Undefined: not asked for, or a command that computes nothing on the device. */
+	tf32?: boolean;
 	json: boolean;
 	quiet: boolean;
 }
@@ -37,8 +39,8 @@ export function parseSeed(value: string): number {
 	throw new InvalidArgumentError(`It must be a whole number from 0 to ${2 ** 32 - 1}.`);
 }
 
-/** Adds --device, --dtype, --json and --quiet to a command. */
-export function addCommonOptions(command: Command): void {
+/** Adds --device, --dtype, --json and --quiet to a command, and --tf32 to one that computes on the device. */
+export function addCommonOptions(command: Command, computes: boolean): void {
 	command
 		.addOption(
 			new Option("--device <device>", "auto, cpu, cuda[:index] or cuda-emulated")
@@ -54,6 +56,11 @@ export function addCommonOptions(command: Command): void {
 		)
 		.option("--json", "print JSON instead of text: one document, or from train a line an event, the result last", false)
 		.option("--quiet", "print nothing but errors and results", false);
+	if (computes)
+		command.option(
+			"--tf32",
+			"on CUDA devices: products of f32 in tf32, several times faster, with 10 bits after the point",
+		);
 }
 
 /** Adds an example, and what else is worth saying, to the end of a command's help. `line` follows the program's name. */

@@ -22,6 +22,8 @@ export type CommandAction = (context: CommandContext) => Promise<number | undefi
 export interface CommandModule {
 	/** Adds options, arguments and an example. The options that every command has are added afterwards. */
 	configure(command: Command): void;
+	/** Whether it runs networks on the device, so that it takes --tf32. Default false. */
+	readonly computes?: boolean;
 	/** The action; absent where the command only has sub-commands. */
 	run?: CommandAction;
 	/** The actions of the sub-commands that `configure` added, by name. */

@@ -72,7 +72,7 @@ async function buildProgram(
 		module.configure(command);
 		for (const leaf of command.commands.length > 0 ? command.commands : [command]) {
 			quiet(leaf);
-			addCommonOptions(leaf);
+			addCommonOptions(leaf, module.computes ?? false);
 			const action = leaf === command ? module.run : module.subcommands?.[leaf.name()];
 			if (action === undefined) throw new Error(`The command ${row.name} ${leaf.name()} has no action.`);
 			leaf.action(() => onParsed({ run: action, command: leaf }));

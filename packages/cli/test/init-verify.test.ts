@@ -69,6 +69,14 @@ it("refuses what it can't verify", async () => {
 	expect(await runCli(["verify", "--dtype", "f16"])).toBe(2);
 	expect(printed.err).toContain("The CPU computes in f32; --dtype f16 verifies a card, with --device cuda.");
 	printed.err = "";
+	expect(await runCli(["verify", "--tf32", "--device", "cpu"])).toBe(1);
+	expect(printed.err).toBe(
+		"tf32 is arithmetic of CUDA cards, and cpu has none: leave it out, or choose a CUDA device\n",
+	);
+	printed.err = "";
+	expect(await runCli(["doctor", "--tf32"])).toBe(2);
+	expect(printed.err).toContain("unknown option '--tf32'");
+	printed.err = "";
 	mkdirSync(join(folder, "set"));
 	writeFileSync(join(folder, "set", "cases.json"), "{");
 	expect(await runCli(["verify", join(folder, "set")])).toBe(1);

@@ -19,5 +19,7 @@ export function ratesOf(name) {
 /** The least time in seconds: whatever takes longer of arithmetic and memory. */
 export function floorSeconds(rates, dtype, flop, bytes) {
 	if (rates === null) return null;
-	return Math.max(flop / ((dtype === "f32" ? rates.f32 : rates.bf16) * 1e12), bytes / (rates.bytes * 1e12));
+	// Tensor cores do half as many products of tf32 as of 16 bits.
+	const rate = dtype === "f32" ? rates.f32 : dtype === "tf32" ? rates.bf16 / 2 : rates.bf16;
+	return Math.max(flop / (rate * 1e12), bytes / (rates.bytes * 1e12));
 }

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { DTYPES } from "./arithmetic.mjs";
 import { runProgram } from "./program.mjs";
 import { compiledLog, prepareCompiled } from "./python.mjs";
 import { judge, summary, table } from "./summary.mjs";
@@ -52,9 +53,9 @@ function readOptions() {
 	const names = SECTIONS.map(({ name }) => name);
 	const only = values.only?.split(",") ?? names;
 	// Whole networks are compared in f32 whatever is asked for.
-	const dtypes = (values.dtypes ?? (values.quick ? "bf16" : "bf16,f32")).split(",");
-	const strange = dtypes.find((dtype) => !["bf16", "f16", "f32"].includes(dtype));
-	if (strange !== undefined) stop(`--dtypes takes bf16, f16 and f32, separated by commas, not "${strange}"`);
+	const dtypes = (values.dtypes ?? (values.quick ? "bf16" : "bf16,f32,tf32")).split(",");
+	const strange = dtypes.find((dtype) => !DTYPES.includes(dtype));
+	if (strange !== undefined) stop(`--dtypes takes ${DTYPES.join(", ")}, separated by commas, not "${strange}"`);
 	const unknown = only.find((name) => !names.includes(name));
 	if (unknown !== undefined) stop(`there is no section "${unknown}"; choose from ${names.join(", ")}`);
 	return { ...values, seconds, only, dtypes, out: resolve(values.out) };

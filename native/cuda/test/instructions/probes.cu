@@ -14,6 +14,14 @@ __global__ void HMMA(float* p, const uint32_t* q) {
 	for (int i = 0; i < 4; i++) p[i] = d[i];
 }
 
+__global__ void HMMA_TF32(float* p, const uint32_t* q) {
+	float d[4] = {p[0], p[1], p[2], p[3]};
+	asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+				 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+				 : "r"(q[0]), "r"(q[1]), "r"(q[2]), "r"(q[3]), "r"(q[4]), "r"(q[5]));
+	for (int i = 0; i < 4; i++) p[i] = d[i];
+}
+
 __global__ void LDSM(uint32_t* p) {
 	__shared__ uint32_t rows[512];
 	rows[threadIdx.x] = p[threadIdx.x];

@@ -66,6 +66,7 @@ async function run(context: CommandContext<CompareArguments>): Promise<number> {
 		const pipe = await loadPipeline(await loadableModel(model, directory), {
 			device: options.device,
 			dtype: options.dtype,
+			tf32: options.tf32,
 			signal,
 			onProgress: (event) => {
 				if (event.kind === "note") output.notice(event.message);
@@ -291,6 +292,7 @@ function parseNumber(value: string): number {
 }
 
 const compareCommand: CommandModule = {
+	computes: true,
 	configure(command: Command) {
 		command
 			.argument(

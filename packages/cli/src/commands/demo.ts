@@ -40,6 +40,7 @@ async function run(context: CommandContext): Promise<number> {
 }
 
 const demo: CommandModule = {
+	computes: true,
 	configure(command: Command) {
 		command
 			.option("--out <folder>", "folder for the page and everything it shows", "runs/demo")

@@ -40,6 +40,7 @@ async function run(context: CommandContext): Promise<number> {
 }
 
 const engineDemo: CommandModule = {
+	computes: true,
 	configure(command: Command) {
 		command
 			.option("--out <folder>", "folder for the run's files", "runs/demo")

@@ -56,8 +56,8 @@ async function withEncoder<T>(
 		import("@dreamdist/core"),
 		import("@dreamdist/models"),
 	]);
-	const { device, dtype } = options;
-	const pipe = await loadPipeline(await loadableModel(options.model, directory), { device, dtype, signal });
+	const { device, dtype, tf32 } = options;
+	const pipe = await loadPipeline(await loadableModel(options.model, directory), { device, dtype, tf32, signal });
 	const encoder = new PromptEncoder(pipe.device, pipe.textEncoder);
 	try {
 		return await use(encoder);
@@ -127,6 +127,7 @@ async function run(context: CommandContext<ExportArguments>): Promise<number> {
 }
 
 const exportCommand: CommandModule = {
+	computes: true,
 	configure(command: Command) {
 		command
 			.argument("<distribution>", "distribution file, or run folder")

@@ -71,6 +71,7 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 	const pipe = await loadPipeline(await loadableModel(modelNamed, directory), {
 		device: options.device,
 		dtype: options.dtype,
+		tf32: options.tf32,
 		signal,
 		onProgress: (event) => {
 			if (event.kind === "note") output.notice(event.message);
@@ -176,6 +177,7 @@ function oneOf<T extends string>(flag: string, value: string | undefined, choice
 }
 
 const generateCommand: CommandModule = {
+	computes: true,
 	configure(command: Command) {
 		command
 			.argument(

@@ -69,7 +69,7 @@ async function run(context: CommandContext): Promise<number> {
 	]);
 	const recipe = await readRecipe(userPath(options.recipe, directory));
 	const out = userPath(options.out, directory);
-	const device = await openDevice(options.device);
+	const device = await openDevice(options.device, { tf32: options.tf32 ?? false });
 	const started = performance.now();
 	try {
 		let progress: Progress | null = null;
@@ -120,6 +120,7 @@ async function run(context: CommandContext): Promise<number> {
 }
 
 const pretrain: CommandModule = {
+	computes: true,
 	configure(command: Command) {
 		command
 			.requiredOption("--recipe <file>", "networks, data and settings, as JSON")

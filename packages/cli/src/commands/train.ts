@@ -113,6 +113,7 @@ async function run(context: CommandContext<TrainArguments>): Promise<number> {
 	const pipe = await loadPipeline(job.model, {
 		device: options.device,
 		dtype: options.dtype,
+		tf32: options.tf32,
 		signal,
 		onProgress: (event) => {
 			if (event.kind === "note") output.notice(event.message);
@@ -159,6 +160,7 @@ async function learnDistribution(job: Job, pipe: Pipeline, context: CommandConte
 }
 
 const train: CommandModule = {
+	computes: true,
 	configure(command: Command) {
 		addTrainOptions(command);
 		addExample(

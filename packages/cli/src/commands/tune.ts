@@ -83,10 +83,11 @@ async function run(context: CommandContext<TuneArguments>): Promise<number> {
 	const { options, output, signal, directory } = context;
 	const { defaultSize, openDevice, PictureSampler, tunableCalls, tune } = await import("@dreamdist/core");
 	const { loadPipeline } = await import("@dreamdist/models");
+	const tf32 = options.tf32 ?? false;
 	// A card computes in the type that weights are held in.
 	const device = await openDevice(
 		options.device,
-		options.device.startsWith("cuda") ? { activations: options.dtype } : {},
+		options.device.startsWith("cuda") ? { activations: options.dtype, tf32 } : { tf32 },
 	);
 	try {
 		if (device.kind === "cpu") {
@@ -145,6 +146,7 @@ async function run(context: CommandContext<TuneArguments>): Promise<number> {
 }
 
 const tuneCommand: CommandModule = {
+	computes: true,
 	configure(command: Command) {
 		command
 			.option("--model <model>", "the model whose shapes are measured", DEFAULT_MODEL)

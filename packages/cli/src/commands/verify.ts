@@ -15,12 +15,14 @@ async function run({ args, options, output, signal, directory }: CommandContext)
 	const activations = options.dtype ?? "f32";
 	if (activations !== "f32" && !options.device.startsWith("cuda"))
 		throw new UsageError(`The CPU computes in f32; --dtype ${activations} verifies a card, with --device cuda.`);
+	const tf32 = options.tf32 ?? false;
 	const { openDevice } = await import("@dreamdist/core");
 	const { MODEL_CASE_KINDS, verifyBuiltIn, verifySet } = await import("@dreamdist/models");
 	const { METRIC_CASE_KINDS } = await import("@dreamdist/eval");
-	const device = await openDevice(options.device, { activations });
-	// What low precision is measured by: the same graphs, op by op, each result rounded.
-	const yardstick = activations === "f32" ? undefined : await openDevice("cpu", { activations, unfused: true });
+	const device = await openDevice(options.device, { activations, tf32 });
+	// What low precision is measured by: the same graphs, op by op, each result (in tf32 each operand of a product) rounded.
+	const yardstick =
+		activations === "f32" && !tf32 ? undefined : await openDevice("cpu", { activations, tf32, unfused: true });
 	try {
 		output.notice(`Verifying ${device}`);
 		const how = { device, yardstick, signal, onCase: (result: CaseResult) => output.notice(line(result)) };
@@ -41,6 +43,7 @@ async function run({ args, options, output, signal, directory }: CommandContext)
 }
 
 const verify: CommandModule = {
+	computes: true,
 	configure(command: Command) {
 		command.argument("[set]", "folder of a reference set; without one, checks that need no files");
 		addExample(
@@ -48,7 +51,7 @@ const verify: CommandModule = {
 			"verify ../shared/reference/tiny-sd21 --device cpu",
 			"The exit code is 0 only when every case passes. Errors are relative, in the norm of each tensor. With --dtype bf16\n" +
 				"or f16 a card may be off by twice (where steps follow on each other, three times) what the same computation is\n" +
-				"whose every result is rounded to that type.",
+				"whose every result is rounded to that type; with --tf32, whose products' operands are rounded to tf32.",
 		);
 	},
 	run,

@@ -12,6 +12,7 @@ import { type DemoPage, type PictureTable, renderDemoPage } from "./page.js";
 export interface DemoSettings {
 	readonly device: string;
 	readonly dtype?: "f32" | "f16" | "bf16" | undefined;
+	readonly tf32?: boolean | undefined;
 	/** What is written: index.html, references/, pictures/ and run/. */
 	readonly folder: string;
 	/** Reference sets of the drawn world: the one that is learned, and the one it is mixed with. */
@@ -172,13 +173,13 @@ export async function runDemo(settings: DemoSettings): Promise<DemoResult> {
 		import("@dreamdist/models"),
 		import("@dreamdist/world"),
 	]);
-	const { device, dtype, folder, set, mixedWith, steps, sampled, rows, signal, notice } = settings;
+	const { device, dtype, tf32, folder, set, mixedWith, steps, sampled, rows, signal, notice } = settings;
 	for (const name of [set, mixedWith])
 		if (!REFERENCE_SETS.some((each) => each.name === name))
 			throw new UsageError(
 				`there is no reference set "${name}"; there are ${REFERENCE_SETS.map((each) => each.name).join(", ")}`,
 			);
-	const pipe = await models.loadPipeline(models.EMBEDDED_MODEL, { device, dtype, signal });
+	const pipe = await models.loadPipeline(models.EMBEDDED_MODEL, { device, dtype, tf32, signal });
 	try {
 		await prepareFolder(folder);
 		await writeFileAtomic(join(folder, MARK), `${JSON.stringify({ set, mixedWith, steps })}\n`);

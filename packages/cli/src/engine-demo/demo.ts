@@ -28,6 +28,8 @@ const ZOOM = 4;
 
 export interface DemoSettings {
 	device: string;
+	/** Products in tf32; CUDA devices only. Default false. */
+	tf32?: boolean | undefined;
 	/** The run folder. */
 	folder: string;
 	steps: number;
@@ -143,7 +145,7 @@ export async function runDemo(settings: DemoSettings): Promise<DemoResult> {
 	const { folder, steps, targetLoss, seed, notice } = settings;
 	const samples = join(folder, "samples");
 	await mkdir(samples, { recursive: true });
-	const device = await openDevice(settings.device);
+	const device = await openDevice(settings.device, { tf32: settings.tf32 ?? false });
 	try {
 		notice(
 			`Training a network that tells ${CLASSES.join(", ")} apart, on ${device}, until its loss is below ${targetLoss}.`,

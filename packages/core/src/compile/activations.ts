@@ -247,11 +247,23 @@ class Rewriting {
 		attributes: Node["attributes"],
 		types: readonly Type[],
 	): Node {
-		// A leaf that the graph knows by what it stands for.
-		const frozen = op.leaf ? frozenOf(like.outputs[0]!) : null;
-		if (frozen) return this.graph.frozen(frozen).node;
-		const node = new Node(this.graph, this.graph.nodes.length, op, inputs, attributes, types, like.path, 0);
-		this.graph.nodes.push(node);
-		return node;
+		return addNode(this.graph, like, op, inputs, attributes, types);
 	}
+}
+
+/** A node in another graph, with the place of `like` in the model. */
+export function addNode(
+	graph: Graph,
+	like: Node,
+	op: Node["op"],
+	inputs: readonly (Value | null)[],
+	attributes: Node["attributes"],
+	types: readonly Type[],
+): Node {
+	// A leaf that the graph knows by what it stands for.
+	const frozen = op.leaf ? frozenOf(like.outputs[0]!) : null;
+	if (frozen) return graph.frozen(frozen).node;
+	const node = new Node(graph, graph.nodes.length, op, inputs, attributes, types, like.path, 0);
+	graph.nodes.push(node);
+	return node;
 }

@@ -9,6 +9,7 @@ import { interpret } from "../interpret/interpreter.js";
 import type { Contents } from "../ops/table.js";
 import { runEmitted } from "./compile.js";
 import { emit } from "./emitter.js";
+import { hasTf32 } from "./tf32.js";
 
 export interface CheckReport {
 	/** How many values were compared. */
@@ -25,6 +26,7 @@ export async function checkProgram(
 	_graph: Graph,
 	inputs: Readonly<Record<string, ArrayLike<number>>>,
 	bound: number,
+	tf32 = false,
 ): Promise<CheckReport> {
 	const values = nodes.filter((node) => !node.op.leaf).flatMap((node) => [...node.outputs]);
 	const states = new Map<Tensor, ArrayLike<number>>();
@@ -33,7 +35,12 @@ export async function checkProgram(
 		if (tensor) states.set(tensor, await tensor.read());
 	}
 	const frozen = await frozenContents(device, nodes);
-	const got = await runEmitted(device, emit(device, nodes, values, [], { fuse: false }), inputs, values);
+	const got = await runEmitted(
+		device,
+		emit(device, nodes, values, [], { fuse: false, tf32: tf32 && hasTf32(device, true) }),
+		inputs,
+		values,
+	);
 	const want = interpret(values, {
 		inputs,
 		state: (tensor) => states.get(tensor)!,

@@ -20,6 +20,7 @@ import { type Emitted, emit } from "./emitter.js";
 import { planArena } from "./plan.js";
 import { Program, type ProgramMemory } from "./program.js";
 import type { Storage } from "./storage.js";
+import { hasTf32, roundProductsToTf32 } from "./tf32.js";
 
 export interface CompileOptions {
 	/** For printouts and errors. */
@@ -28,6 +29,8 @@ export interface CompileOptions {
 	fuse?: boolean;
 	/** What activations are stored in. Default: the device's choice. */
 	activations?: ActivationType;
+	/** Compute products of f32 in tf32. Default: the device's choice. */
+	tf32?: boolean;
 	/** What could be changed to need less memory, for the refusal of a plan that does not fit. */
 	lessMemory?: readonly string[];
 	signal?: AbortSignal;
@@ -50,13 +53,15 @@ export async function compileGraph<K extends string>(
 		assignments: graph.assignments as readonly Assignment[],
 	};
 	const activations = options.activations ?? device.activations;
-	const compiled =
+	const stored =
 		activations === "f32"
 			? written
 			: storeActivationsIn(activations, device.weights, written.nodes, values, graph.assignments);
-	const emitted = emit(device, compiled.nodes, compiled.outputs, compiled.assignments, {
-		fuse: options.fuse ?? !device.unfused,
-	});
+	const fuse = options.fuse ?? !device.unfused;
+	const wantsTf32 = options.tf32 ?? device.tf32;
+	const tf32 = wantsTf32 && hasTf32(device, !fuse);
+	const compiled = wantsTf32 && !tf32 ? roundProductsToTf32(stored.nodes, stored.outputs, stored.assignments) : stored;
+	const emitted = emit(device, compiled.nodes, compiled.outputs, compiled.assignments, { fuse, tf32 });
 	device.onCompiled?.(emitted.calls);
 	const arena = planArena(emitted.storages);
 	const memory = planMemory(device, emitted, arena);
@@ -72,6 +77,7 @@ export async function compileGraph<K extends string>(
 		outputNames: names,
 		outputs: compiled.outputs,
 		activations,
+		tf32: wantsTf32,
 		emitted,
 		native,
 		memory,

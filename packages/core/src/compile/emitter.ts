@@ -40,6 +40,8 @@ export interface Emitted {
 export interface EmitOptions {
 	/** Fuse elementwise chains and residuals. Default true. */
 	fuse?: boolean;
+	/** Compute products of f32 in tf32, with kernels that the device has. Default false. */
+	tf32?: boolean;
 }
 
 export function emit(
@@ -61,6 +63,7 @@ class Emitter implements Lowering {
 	private readonly f32Copies = new Map<Value, Operand>();
 	private readonly done = new Set<Node>();
 	private readonly interleavedWeights: Set<Value>;
+	readonly tf32: boolean;
 	/** Outputs computed in f32 whose value is of low precision: rounded after the node's calls. */
 	private roundings: { from: StridedOperand; to: StridedOperand; node: Node }[] = [];
 
@@ -72,6 +75,7 @@ class Emitter implements Lowering {
 		options: EmitOptions,
 	) {
 		this.memory = new ProgramMemory(device);
+		this.tf32 = options.tf32 ?? false;
 		this.uses = new Uses(nodes, [...outputs, ...assignments.map((a) => a.value)]);
 		this.fusion = options.fuse === false ? NO_FUSION : planFusion(nodes, this.uses, device.readsHalves);
 		this.interleavedWeights = new Set(
@@ -323,9 +327,11 @@ class Emitter implements Lowering {
 		return this.uses.isUsed(this.canonical(output)) ? this.result(output) : null;
 	}
 
-	packed(value: Value, packer: string, ints: readonly number[]): Operand | null {
-		if (!frozenOf(value) || value.dtype === "i32") return null;
-		const storage = this.memory.weight(value, packer, ints);
+	packed(value: Value, packer: string, ints: readonly number[], dtype: DType = value.dtype): Operand | null {
+		const frozen = frozenOf(value);
+		if (!frozen || value.dtype === "i32") return null;
+		const read = dtype === value.dtype ? value : value.graph.frozen(this.device.weights.inType(frozen, dtype));
+		const storage = this.memory.weight(read, packer, ints);
 		return { storage, offset: 0, dtype: storage.dtype, extent: storage.bytes / bytesPerElement(storage.dtype) };
 	}
 

@@ -35,6 +35,8 @@ export interface Lowering {
 	activation(value: Value): Operand;
 	/** The 16-bit type that all given values have, if the device has kernels for operands of that type; else null. */
 	halves(...values: readonly (Value | null)[]): DType | null;
+	/** Whether products of f32 are computed in tf32: by the kernels whose names end in _tf32, which read all their operands in f32. */
+	readonly tf32: boolean;
 	/** The value in f32 (`half`: in its own type) with its last axis contiguous and every other axis at one pitch (rows of a matrix); copied if it is not. */
 	rows(value: Value, options?: { batchAxes?: number; half?: boolean }): PitchedOperand;
 	/** The same for a view that is known: null if its axes can't be read that way. */
@@ -49,8 +51,8 @@ export interface Lowering {
 	result(value: Value): Operand;
 	/** The same, or null where nothing reads that output. */
 	resultIfUsed(value: Value): Operand | null;
-	/** A frozen weight packed by one of the device's packers, or null if the value is not a frozen weight. */
-	packed(value: Value, packer: string, ints: readonly number[]): Operand | null;
+	/** A frozen weight packed by one of the device's packers, in its own type or the given one; null if the value is not a frozen weight. */
+	packed(value: Value, packer: string, ints: readonly number[], dtype?: DType): Operand | null;
 	/** An operand that the call may update in place: the input's own memory where nothing else reads it later, else a copy. It becomes the output's storage. */
 	inPlace(input: Value, output: Value): Operand;
 	/** Appends a kernel call; its scratch is planned for. */

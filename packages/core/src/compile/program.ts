@@ -43,6 +43,8 @@ interface Parts<K extends string> {
 	outputNames: readonly K[];
 	outputs: readonly Value[];
 	activations: ActivationType;
+	/** Whether products of f32 are computed in tf32. */
+	tf32: boolean;
 	emitted: Emitted;
 	native: NativeProgram;
 	memory: ProgramMemory;
@@ -117,8 +119,9 @@ export class Program<K extends string = string> implements Disposable {
 		options: { bound?: number } = {},
 	): Promise<CheckReport> {
 		this.alive();
-		const bound = options.bound ?? (this.parts.activations === "f32" ? 1e-4 : 0.1);
-		return checkProgram(this.device, this.parts.nodes, this.graph, this.named(inputs), bound);
+		const { activations, tf32, nodes } = this.parts;
+		const bound = options.bound ?? (activations !== "f32" ? 0.1 : tf32 ? 1e-2 : 1e-4);
+		return checkProgram(this.device, nodes, this.graph, this.named(inputs), bound, tf32);
 	}
 
 	/** The kernel list with shapes, memory and where each operand lies. */

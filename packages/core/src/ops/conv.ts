@@ -103,21 +103,28 @@ function convInts(
 /** How a weight lies in memory, docs/kernels.md. */
 const LAYOUTS = { plain: 0, packed: 1, chunks: 2, phases: 3 } as const;
 
+/** What computes a convolution's products: CUDA cores (or a processor), or tensor cores from operands of 16 bits or in tf32. */
+type Arithmetic = "f32" | "half" | "tf32";
+const arithmeticOf = (lowering: Lowering, ...values: readonly (Value | null)[]): Arithmetic =>
+	lowering.halves(...values) !== null ? "half" : lowering.tf32 ? "tf32" : "f32";
+const kernelFor = (arithmetic: Arithmetic, name: string): string => (arithmetic === "tf32" ? `${name}_tf32` : name);
+
 /** A frozen weight is packed once, for the convolution and its input gradient alike. */
 function readWeight(
 	lowering: Lowering,
 	weight: Value,
 	{ upsample, stride }: WindowAttributes,
-	half: boolean,
+	arithmetic: Arithmetic,
 ): { weight: Operand; layout: number } {
-	if (!half) {
+	if (arithmetic === "f32") {
 		const packed = lowering.packed(weight, "conv2d", [...weight.shape, upsample]);
 		return { weight: packed ?? lowering.contiguous(weight), layout: packed ? LAYOUTS.packed : LAYOUTS.plain };
 	}
 	// After enlarging, taps that read the same pixel are summed; that takes a stride of 1.
 	const summed = upsample === 2 && stride.every((step) => step === 1);
-	const packed = lowering.packed(weight, "conv2d", [...weight.shape, summed ? 2 : 1, 1]);
-	if (!packed) return { weight: lowering.stored(weight), layout: LAYOUTS.plain };
+	const isTf32 = arithmetic === "tf32";
+	const packed = lowering.packed(weight, "conv2d", [...weight.shape, summed ? 2 : 1, 1], isTf32 ? "f32" : undefined);
+	if (!packed) return { weight: isTf32 ? lowering.contiguous(weight) : lowering.stored(weight), layout: LAYOUTS.plain };
 	return { weight: packed, layout: summed ? LAYOUTS.phases : LAYOUTS.chunks };
 }
 
@@ -149,10 +156,11 @@ const conv2dInputGradOp = defineOp({
 		const window = node.attributes as unknown as InputGradAttributes;
 		const [c1, c2 = 0] = window.widths as [number, number?];
 		const [dx1, dx2] = node.outputs;
-		const half = lowering.halves(dy, w) !== null;
-		const { weight, layout } = readWeight(lowering, w, window, half);
+		const arithmetic = arithmeticOf(lowering, dy, w);
+		const half = arithmetic === "half";
+		const { weight, layout } = readWeight(lowering, w, window, arithmetic);
 		const result = (value: Value) => (half ? lowering.resultIfUsed(value) : lowering.outputIfUsed(value));
-		lowering.call("conv2d_input_grad", node, {
+		lowering.call(kernelFor(arithmetic, "conv2d_input_grad"), node, {
 			operands: [half ? lowering.stored(dy) : lowering.contiguous(dy), weight, result(dx1!), dx2 ? result(dx2) : null],
 			ints: convInts(inputGradGeometry(dy, w, window), c1, c2, w.shape[0]!, "none", layout),
 		});
@@ -193,9 +201,9 @@ const conv2dWeightGradOp = defineOp({
 			dw,
 			node.attributes as unknown as WeightGradAttributes,
 		);
-		const half = lowering.halves(dy, x1, x2) !== null;
-		const read = (value: Value) => (half ? lowering.stored(value) : lowering.contiguous(value));
-		lowering.call("conv2d_weight_grad", node, {
+		const arithmetic = arithmeticOf(lowering, dy, x1, x2);
+		const read = (value: Value) => (arithmetic === "half" ? lowering.stored(value) : lowering.contiguous(value));
+		lowering.call(kernelFor(arithmetic, "conv2d_weight_grad"), node, {
 			operands: [read(x1), x2 && read(x2), read(dy), lowering.output(dw)],
 			ints: convInts(g, x1.shape[3]!, x2?.shape[3] ?? 0, dw.shape[0]!, "none", LAYOUTS.plain),
 		});
@@ -293,12 +301,13 @@ const conv2dOp = defineOp({
 	lower: (lowering, node) => {
 		const [x1, x2, w, bias, channelVector, residual] = node.inputs as ConvInputs<Value>;
 		const a = node.attributes as unknown as ConvAttributes;
-		const half = lowering.halves(x1, x2, w) !== null;
-		const { weight, layout } = readWeight(lowering, w, a, half);
+		const arithmetic = arithmeticOf(lowering, x1, x2, w);
+		const half = arithmetic === "half";
+		const { weight, layout } = readWeight(lowering, w, a, arithmetic);
 		const g = geometryOf("conv2d", joinedType(x1, x2), w, a);
 		const read = (value: Value | null) => value && (half ? lowering.activation(value) : lowering.contiguous(value));
 		const [y, u] = node.outputs as readonly [Value, Value];
-		lowering.call("conv2d", node, {
+		lowering.call(kernelFor(arithmetic, "conv2d"), node, {
 			operands: [
 				read(x1),
 				read(x2),

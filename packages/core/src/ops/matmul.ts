@@ -230,14 +230,16 @@ function lowerMatmul(lowering: Lowering, node: Node): void {
 	// A frozen matrix is read from its packed copy, in either direction; weights of geglu layers are interleaved there.
 	const interleave = b.rank === 2 && frozenOf(b) ? lowering.interleaved(b) : false;
 	const [rows, columns] = b.shape.slice(-2) as [number, number];
-	const packed = b.rank === 2 ? lowering.packed(b, "matmul", [rows, columns, interleave ? 1 : 0]) : null;
+	const tf32 = !half && lowering.tf32;
+	const packed =
+		b.rank === 2 ? lowering.packed(b, "matmul", [rows, columns, interleave ? 1 : 0], tf32 ? "f32" : undefined) : null;
 	const right = packed
 		? { operand: { ...packed, pitch: columns, batchStride: 0 }, transposed: transposeB }
 		: side(lowering, b, batchedB ? b.rank - 2 : 0, transposeB, half);
 	const [y, u] = node.outputs as readonly [Value, Value];
 	const preact = half ? lowering.resultIfUsed(u) : lowering.outputIfUsed(u);
 	const columnsOut = activation === "geglu" ? n / 2 : n;
-	lowering.call("matmul", node, {
+	lowering.call(tf32 ? "matmul_tf32" : "matmul", node, {
 		operands: [
 			left.operand,
 			right.operand,

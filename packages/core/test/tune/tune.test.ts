@@ -9,6 +9,7 @@ import {
 	type Device,
 	encodeBf16,
 	FrozenTensor,
+	type Graph,
 	gradients,
 	linear,
 	type Measure,
@@ -64,6 +65,19 @@ describe.skipIf(absent)("tuning", () => {
 		expect(calls.map(({ shape, uses }) => [shape.kernel, uses])).toEqual([
 			["matmul", 2],
 			["conv2d_input_grad", 1],
+		]);
+	});
+
+	it("tells products in tf32 from those in f32", async () => {
+		const build = (graph: Graph) => ({
+			y: matmul(graph.input("a", [ROWS, DEPTH]), graph.input("b", [DEPTH, COLUMNS])),
+		});
+		const calls = await tunableCalls(device, async () => {
+			for (const tf32 of [false, true]) (await device.compile(build, { tf32 })).dispose();
+		});
+		expect(calls.map(({ shape, uses }) => [shape.kernel, uses])).toEqual([
+			["matmul", 1],
+			["matmul_tf32", 1],
 		]);
 	});
 

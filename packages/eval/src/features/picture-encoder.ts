@@ -106,7 +106,8 @@ export class PictureEncoder implements Disposable {
 		const { side, write, name } = this.parts;
 		this.program ??= await this.device.compile(
 			(graph) => ({ features: write(graph, graph.input("pictures", [batch, side, side, 3])) }),
-			{ name, ...(signal && { signal }) },
+			// Features are kept and compared with those of other runs: always of one arithmetic.
+			{ name, tf32: false, ...(signal && { signal }) },
 		);
 		return this.program;
 	}

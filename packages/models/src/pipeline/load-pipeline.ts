@@ -30,6 +30,8 @@ export type LoadEvent =
 export interface LoadPipelineOptions extends OpenModelOptions {
 	/** "auto" (the default), "cpu", "cuda", "cuda:1" …, or a device that is open already and stays so. */
 	device?: string | Device | undefined;
+	/** Whether a device that is opened here computes products of f32 in tf32; CUDA devices only. Default false. */
+	tf32?: boolean | undefined;
 	signal?: AbortSignal | undefined;
 	onProgress?: ((event: LoadEvent) => void) | undefined;
 }
@@ -70,7 +72,10 @@ export async function loadPipeline(idOrPath: string, options: LoadPipelineOption
 	const device =
 		wanted instanceof Device
 			? wanted
-			: await openDevice(wanted, { activations: onCard(wanted) ? options.dtype : undefined });
+			: await openDevice(wanted, {
+					activations: onCard(wanted) ? options.dtype : undefined,
+					tf32: options.tf32 ?? false,
+				});
 	const ownsDevice = device !== wanted;
 	let files: ModelFiles | undefined;
 	try {

@@ -97,7 +97,12 @@ function goldenNetworks(): Check[] {
 			);
 			return Object.entries(expected).map(([output, golden]) => {
 				const [actual, wanted] = pick(results[output]!, shapes.get(output)!, golden);
-				return { what: output, error: relativeError(actual, wanted), bound: GOLDEN_BOUND };
+				return {
+					what: output,
+					error: relativeError(actual, wanted),
+					bound: GOLDEN_BOUND,
+					count: actual.length,
+				};
 			});
 		},
 	}));

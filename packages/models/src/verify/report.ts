@@ -29,6 +29,8 @@ export interface Comparison {
 	readonly bound: number;
 	/** How many numbers were compared, where they may be few. */
 	readonly count?: number;
+	/** Where each number is a sign times the same size (the change of AdamW's first step): the error that one wrong sign makes. */
+	readonly ofOneSign?: number;
 	/** What differs, for the message. */
 	readonly detail?: string;
 }

@@ -39,6 +39,21 @@ it("allows few numbers one rounding, where the naive computation rounds them at 
 	expect(await judged("unet", { loss: 3e-3 }, { loss: 0 }, 1)).toMatchObject({ pass: false, bound: 1e-4 });
 });
 
+it("allows a few wrong signs where numbers are signs, whatever the naive computation's luck", async () => {
+	const change = (error: number) =>
+		verifyCase(
+			"case",
+			"prompt_train",
+			async (by) => [
+				{ what: "tokens_0", error: by === naive ? 1e-3 : error, bound: 2e-2, ofOneSign: 2 / Math.sqrt(1600) },
+			],
+			runner,
+			naive,
+		);
+	expect(await change(0.0999)).toMatchObject({ pass: true, bound: 0.1 });
+	expect(await change(0.11)).toMatchObject({ pass: false });
+});
+
 it("compares each tensor with its own, and reports the one that is furthest over", async () => {
 	const result = await judged("unet", { output: 0.01, gradient: 0.3 }, { output: 0.01, gradient: 0.1 });
 	expect(result).toMatchObject({ pass: false, error: 0.3, bound: 0.2, message: "gradient is off by 3.00e-1" });

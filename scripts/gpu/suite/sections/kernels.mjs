@@ -1,5 +1,6 @@
 // Times of single kernels on the device's own clock, with other data in its caches each time; medians.
 import { encodeBf16, encodeF16, FrozenTensor, Graph, openDevice } from "@dreamdist/core";
+import { deviceOptions, storageOf } from "../arithmetic.mjs";
 import { floorSeconds, ratesOf } from "../cards.mjs";
 import { FULL, QUICK } from "../kernel-cases.mjs";
 import { median, noise } from "../numbers.mjs";
@@ -16,12 +17,13 @@ export async function measure(device, one, dtype, repeats) {
 	for (const [name, { shape, frozen }] of Object.entries(one.tensors)) {
 		const count = shape.reduce((a, b) => a * b, 1);
 		if (frozen)
-			weights[name] = new FrozenTensor(`${one.name} ${name}`, shape, dtype, {
+			weights[name] = new FrozenTensor(`${one.name} ${name}`, shape, storageOf(dtype), {
 				data: noise(count, seed, ENCODE[dtype]),
 			});
 		else tensors[name] = await device.tensor(shape, { name, data: noise(count, seed) });
 		seed++;
 	}
+	const wanted = dtype === "tf32" ? `${one.kernel}_tf32` : one.kernel;
 	const build = (graph) => {
 		const values = {};
 		for (const [name, tensor] of Object.entries(tensors)) values[name] = graph.state(tensor);
@@ -42,9 +44,9 @@ export async function measure(device, one, dtype, repeats) {
 		const times = new Map();
 		for (let i = 0; i < repeats; i++)
 			(await program.profile({}, { cold: true })).forEach(({ kernel, microseconds }, call) => {
-				if (kernel === one.kernel) times.set(call, [...(times.get(call) ?? []), microseconds]);
+				if (kernel === wanted) times.set(call, [...(times.get(call) ?? []), microseconds]);
 			});
-		if (times.size === 0) throw new Error(`its program has no kernel ${one.kernel}`);
+		if (times.size === 0) throw new Error(`its program has no kernel ${wanted}`);
 		return [...times.values()].reduce((sum, values) => sum + median(values), 0) / 1e6;
 	} finally {
 		program.dispose();
@@ -56,9 +58,10 @@ export async function measure(device, one, dtype, repeats) {
 export async function run(report, { device: kind, quick, facts, seconds, dtypes }) {
 	const until = performance.now() + seconds * 1000;
 	const rates = ratesOf(facts.card);
-	const cases = quick ? QUICK : FULL;
+	const all = quick ? QUICK : FULL;
 	for (const dtype of dtypes) {
-		const device = await openDevice(kind, { activations: dtype });
+		const device = await openDevice(kind, deviceOptions(dtype));
+		const cases = dtype === "tf32" ? all.filter(({ kernel }) => device.kernels.has(`${kernel}_tf32`)) : all;
 		let left = 0;
 		for (const one of cases) {
 			if (performance.now() > until - 4000) {
@@ -69,7 +72,7 @@ export async function run(report, { device: kind, quick, facts, seconds, dtypes 
 				const time = await measure(device, one, dtype, quick ? 3 : REPEATS);
 				const weights = Object.values(one.tensors).filter(({ frozen }) => frozen);
 				const elements = one.elements + weights.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-				const bytes = BYTES[dtype] * elements;
+				const bytes = BYTES[storageOf(dtype)] * elements;
 				const floor = floorSeconds(rates, dtype, one.flop, bytes);
 				report.row({
 					id: `kernel.${one.name}.${dtype}`,

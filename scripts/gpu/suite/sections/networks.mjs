@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { openDevice } from "@dreamdist/core";
 import { verifyBuiltIn, verifySet } from "@dreamdist/models";
+import { deviceOptions } from "../arithmetic.mjs";
 
 const take =
 	(report, prefix) =>
@@ -21,9 +22,9 @@ export async function run(report, { device: kind, home, dtypes, seconds }) {
 	const names = existsSync(sets) ? readdirSync(sets) : [];
 	// f32 first: where it fails, low precision says nothing.
 	for (const dtype of ["f32", ...dtypes.filter((other) => other !== "f32")]) {
-		const device = await openDevice(kind, { activations: dtype });
+		const device = await openDevice(kind, deviceOptions(dtype));
 		// Low precision is measured by the naive computation of the same graphs.
-		const yardstick = dtype === "f32" ? undefined : await openDevice("cpu", { activations: dtype, unfused: true });
+		const yardstick = dtype === "f32" ? undefined : await openDevice("cpu", { ...deviceOptions(dtype), unfused: true });
 		await verifyBuiltIn(device, { yardstick, onCase: take(report, `${dtype}: `) });
 		for (const name of names) {
 			if (performance.now() > until - 5000) report.note(`${name} in ${dtype} was left out for lack of time`);

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { openDevice, PictureSampler } from "@dreamdist/core";
 import { initModel, loadPipeline } from "@dreamdist/models";
+import { deviceOptions } from "../arithmetic.mjs";
 import { learningStep } from "../learning-step.mjs";
 import { noise, relativeError } from "../numbers.mjs";
 
@@ -48,7 +49,7 @@ export async function run(report, { device: kind, work, dtypes }) {
 	};
 	// The device under test first: the emulated one must be what this process loads.
 	const found = {};
-	for (const dtype of new Set(["f32", ...dtypes])) found[dtype] = await compute(kind, { activations: dtype });
+	for (const dtype of new Set(["f32", ...dtypes])) found[dtype] = await compute(kind, deviceOptions(dtype));
 	const wanted = await compute("cpu", {});
 	for (const [name, bound] of Object.entries(BOUNDS)) {
 		const error = relativeError(found.f32[name], wanted[name]);
@@ -57,7 +58,7 @@ export async function run(report, { device: kind, work, dtypes }) {
 	}
 	for (const dtype of Object.keys(found)) {
 		if (dtype === "f32") continue;
-		const naive = await compute("cpu", { activations: dtype, unfused: true });
+		const naive = await compute("cpu", { ...deviceOptions(dtype), unfused: true });
 		for (const name of Object.keys(BOUNDS)) {
 			const error = relativeError(found[dtype][name], wanted[name]);
 			const bound = TIMES_NAIVE * relativeError(naive[name], wanted[name]);

@@ -1,6 +1,7 @@
 // Sampling a picture with guidance, and decoding it.
 import { openDevice, PictureSampler } from "@dreamdist/core";
 import { loadPipeline } from "@dreamdist/models";
+import { deviceOptions, storageOf } from "../arithmetic.mjs";
 import { floorSeconds, ratesOf } from "../cards.mjs";
 import { noise, secondsOf } from "../numbers.mjs";
 
@@ -14,8 +15,8 @@ const QUICK = [{ size: 64, unet: null, decoder: null }];
 export async function run(report, { device: kind, quick, facts, seconds, dtypes }) {
 	const until = performance.now() + seconds * 1000;
 	for (const dtype of dtypes) {
-		const device = await openDevice(kind, { activations: dtype });
-		const pipe = await loadPipeline(facts.model, { device, dtype });
+		const device = await openDevice(kind, deviceOptions(dtype));
+		const pipe = await loadPipeline(facts.model, { device, dtype: storageOf(dtype) });
 		for (const one of quick ? QUICK : FULL) {
 			if (performance.now() > until - 5000) report.note(`${one.size} px in ${dtype}: no time was left to measure it`);
 			else await measureSampling(report, pipe, { ...one, dtype, quick, rates: ratesOf(facts.card) });

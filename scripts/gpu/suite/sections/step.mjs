@@ -1,6 +1,7 @@
 // One step of learning a distribution of prompts on Stable Diffusion 2.1, by size of the pictures.
 import { openDevice } from "@dreamdist/core";
 import { loadPipeline } from "@dreamdist/models";
+import { deviceOptions, storageOf } from "../arithmetic.mjs";
 import { floorSeconds, ratesOf } from "../cards.mjs";
 import { learningStep } from "../learning-step.mjs";
 import { median, secondsOf } from "../numbers.mjs";
@@ -71,9 +72,9 @@ export async function run(report, { device: kind, quick, facts, seconds, dtypes 
 	const until = performance.now() + seconds * 1000;
 	const rates = ratesOf(facts.card);
 	for (const dtype of dtypes) {
-		const device = await openDevice(kind, { activations: dtype });
+		const device = await openDevice(kind, deviceOptions(dtype));
 		const free = device.native.freeBytes;
-		const pipe = await loadPipeline(facts.model, { device, dtype });
+		const pipe = await loadPipeline(facts.model, { device, dtype: storageOf(dtype) });
 		for (const one of quick ? QUICK : FULL) {
 			if (performance.now() > until - 5000) {
 				report.note(`${one.size} px in ${dtype}: no time was left to measure it`);

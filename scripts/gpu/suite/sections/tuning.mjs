@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { measuredOnDevice, openDevice, tunableCalls, tune } from "@dreamdist/core";
 import { loadPipeline } from "@dreamdist/models";
+import { deviceOptions, storageOf } from "../arithmetic.mjs";
 import { ratesOf } from "../cards.mjs";
 import { learningStep } from "../learning-step.mjs";
 import { measureStep, ofStep } from "./step.mjs";
@@ -13,8 +14,8 @@ const MOST_NAMED = 8;
 export async function run(report, { device: kind, quick, facts, seconds, dtypes, work }) {
 	const started = performance.now();
 	const dtype = dtypes[0];
-	const device = await openDevice(kind, { activations: dtype, tuning: join(work, "tuning") });
-	const pipe = await loadPipeline(facts.model, { device, dtype });
+	const device = await openDevice(kind, { ...deviceOptions(dtype), tuning: join(work, "tuning") });
+	const pipe = await loadPipeline(facts.model, { device, dtype: storageOf(dtype) });
 	const { sizes, prompts } = ofStep(quick);
 	const [one] = sizes;
 	const calls = await tunableCalls(device, async () => {

@@ -21,7 +21,8 @@ const runRecordSchema = z.object({
 	reporting: reportingSchema.optional(),
 	model: modelIdentitySchema,
 	pictures: z.array(z.object({ path: z.string(), hash: z.string(), className: z.string().nullable() })),
-	device: z.object({ kind: z.string(), isa: z.string(), threads: z.number() }),
+	/** `tf32`: products of f32 were computed in tf32. */
+	device: z.object({ kind: z.string(), isa: z.string(), threads: z.number(), tf32: z.boolean().optional() }),
 	node: z.string(),
 	created: z.string(),
 	updated: z.string(),
@@ -38,7 +39,7 @@ export type RunRecord<Settings extends object = LearnSettings> = Omit<z.infer<ty
 export function newRunRecord<Settings extends object>(
 	method: string,
 	settings: Settings,
-	{ identity, device: { kind, isa, threads } }: FrozenModel,
+	{ identity, device: { kind, isa, threads, tf32 } }: FrozenModel,
 	pictures: readonly { readonly path: string; readonly hash: string; readonly className: string | null }[],
 ): RunRecord<Settings> {
 	const now = new Date().toISOString();
@@ -49,7 +50,7 @@ export function newRunRecord<Settings extends object>(
 		settings,
 		model: identity,
 		pictures: pictures.map(({ path, hash, className }) => ({ path, hash, className })),
-		device: { kind, isa, threads },
+		device: { kind, isa, threads, ...(tf32 && { tf32 }) },
 		node: process.version,
 		created: now,
 		updated: now,
@@ -147,9 +148,11 @@ export function checkResumable<Settings extends object, State extends { readonly
 		record.pictures.map(({ hash, className }) => `${hash}/${className ?? ""}`).join();
 	if (hashes(before) !== hashes(now))
 		throw refuse(`the pictures differ (${before.pictures.length} before, ${now.pictures.length} now)`);
-	const { kind, isa, threads } = before.device;
-	if (kind === now.device.kind && isa === now.device.isa && threads === now.device.threads) return [];
+	const name = ({ kind, isa, threads, tf32 }: RunRecord["device"]) =>
+		`${kind} (${isa}, ${threads} threads${tf32 ? ", products in tf32" : ""})`;
+	const [began, goesOn] = [name(before.device), name(now.device)];
+	if (began === goesOn) return [];
 	return [
-		`the run began on ${kind} (${isa}, ${threads} threads) and goes on on ${now.device.kind} (${now.device.isa}, ${now.device.threads} threads): its last bits may differ from those of a run that never stopped`,
+		`the run began on ${began} and goes on on ${goesOn}: its last bits may differ from those of a run that never stopped`,
 	];
 }

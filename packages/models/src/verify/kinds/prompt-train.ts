@@ -82,5 +82,6 @@ export const promptTrainCase: CaseKind = async (one) => {
 async function compareChange(one: VerifyCase, what: string, start: Float32Array, tokens: ArrayLike<number>) {
 	const change = (after: ArrayLike<number>) => start.map((value, i) => after[i]! - value);
 	const { data } = await one.input(what);
-	one.note({ what, error: relativeError(change(tokens), change(data)), bound: CHANGE_BOUND });
+	const ofOneSign = 2 / Math.sqrt(data.length);
+	one.note({ what, error: relativeError(change(tokens), change(data)), bound: CHANGE_BOUND, ofOneSign });
 }
