@@ -15,7 +15,7 @@ namespace {
 
 using gpu::check;
 
-constexpr std::string_view kHopperFamilies[] = {"matmul", "conv2d", "conv2d_input_grad", "attention"};
+constexpr std::string_view kHopperFamilies[] = {"matmul", "conv2d", "conv2d_input_grad", "attention", "attention_grad"};
 constexpr int64_t kStagingBytes = 8 << 20;
 constexpr int64_t kResultBytes = 1 << 20;  // of a run's small outputs
 

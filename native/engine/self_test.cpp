@@ -125,6 +125,12 @@ std::vector<Sample> hopper_samples() {
 		// Two queries' tiles and three steps of keys, none of them full; then one step. With this scale few keys count for each query.
 		add("attention", {low(2 * 150 * 128), low(2 * 300 * 128), low(2 * 300 * 128), low_out(2 * 150 * 128), {2 * 2 * 150, true}}, {2, 2, 150, 300, 64, 0, 128, 128, 128, 128, 150 * 128, 300 * 128, 300 * 128, 150 * 128}, {2});
 		add("attention", {low(70 * 64), low(100 * 64), low(100 * 64), low_out(70 * 64), none}, {1, 1, 70, 100, 64, 0, 64, 64, 64, 64, 70 * 64, 100 * 64, 100 * 64, 70 * 64}, {2});
+		// Several steps and blocks of queries and of keys, none of them full; then one step, and only one side.
+		add("attention_grad",
+			{low(2 * 250 * 128), low(2 * 300 * 128), low(2 * 300 * 128), low(2 * 250 * 128), in(2 * 2 * 250), low(2 * 250 * 128), low_out(2 * 250 * 128), low_out(2 * 300 * 128), low_out(2 * 300 * 128)},
+			{2, 2, 250, 300, 64, 0, 128, 128, 128, 128, 250 * 128, 300 * 128, 300 * 128, 250 * 128, 128, 250 * 128}, {0.15});
+		add("attention_grad", {low(70 * 64), low(100 * 64), low(100 * 64), low(70 * 64), in(70), low(70 * 64), low_out(70 * 64), none, none}, {1, 1, 70, 100, 64, 0, 64, 64, 64, 64, 70 * 64, 100 * 64, 100 * 64, 70 * 64, 64, 70 * 64},
+			{0.15});
 		add("conv2d_input_grad", {low(81 * 64), low(64 * 72 * 9), low_out(17 * 18 * 72), none}, {1, 17, 18, 72, 0, 64, 3, 3, 2, 2, 1, 1, 9, 9, 0, 0, 1}, {}, {128, 256, 2});
 	}
 	return samples;

@@ -9,6 +9,8 @@
 // and take 32, or 16 where two results of 128 and more columns leave no registers for more.
 #include "attention_half.h"
 
+#include "hopper_attention.h"
+
 namespace dreamdist::cuda {
 namespace {
 
@@ -329,13 +331,20 @@ void run_attention_grad(const KernelArgs& args, const AttentionShape& s, Context
 
 void attention_grad_half(const KernelArgs& args, Context& context) {
 	const AttentionShape s = attention_shape(args);
+#ifdef DD_HAVE_HOPPER
+	if (context.hopper && hopper::wanted("attention_grad") &&
+		hopper::attention_grad({args.at(0).dtype, args.ptr(0), args.ptr(1), args.ptr(2), args.ptr(3), args.ptr(4), args.ptr(5), args.ptr<void>(6), args.ptr<void>(7), args.ptr<void>(8), s, args.scratch}, context))
+		return;
+#endif
 	if (args.at(0).dtype == DType::bf16) run_attention_grad<gpu::bf16>(args, s, context);
 	else run_attention_grad<gpu::f16>(args, s, context);
 }
 
 int64_t attention_grad_half_scratch(const AttentionShape& s) {
 	const int parts = query_parts(s);
-	return delta_bytes(s) + (parts > 1 ? (int64_t)parts * 2 * s.B * s.H * s.Lk * s.D * 4 : 0);
+	const int64_t bytes = delta_bytes(s) + (parts > 1 ? (int64_t)parts * 2 * s.B * s.H * s.Lk * s.D * 4 : 0);
+	// Addresses are not known yet: room for either kernel.
+	return hopper::wanted("attention_grad") && !hopper::why_not_grad(s) ? std::max(bytes, hopper::grad_statistics_bytes(s)) : bytes;
 }
 
 }  // namespace dreamdist::cuda

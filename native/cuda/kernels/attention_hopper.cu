@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(kThreads, 1) hopper_attention_kernel(const __g
 			pin(weight);
 			products_begin();
 			GPU_UNROLL
-			for (int k = 0; k < kKeyRows / kWgmmaDepth; k++) multiply_registers<T, false>(result, weight[k], ValueTile::descriptor(values, 0, k));
+			for (int k = 0; k < kKeyRows / kWgmmaDepth; k++) multiply_registers<T, false, true>(result, weight[k], ValueTile::descriptor(values, 0, k));
 			products_commit();
 		};
 		auto release = [&](uint64_t* barrier) {

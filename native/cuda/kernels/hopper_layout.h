@@ -41,7 +41,7 @@ template <int Rows_, bool KContiguous_, int Depth_ = kBlockDepth>
 struct OperandTile {
 	static constexpr int Rows = Rows_, Depth = Depth_;
 	static constexpr bool KContiguous = KContiguous_;
-	static_assert(Depth % kBlockDepth == 0 && (!KContiguous || Depth == kBlockDepth) && Rows % (KContiguous ? 8 : 32) == 0);
+	static_assert(Depth % kWgmmaDepth == 0 && (!KContiguous || Depth == kBlockDepth) && Rows % (KContiguous ? 8 : 32) == 0);
 	// Rows contiguous, 160 are no multiple of 64: then lines of 32.
 	static constexpr int kLineRows = Rows % 64 == 0 ? 64 : 32;
 	static constexpr Swizzle kSwizzle = KContiguous || kLineRows == 64 ? Swizzle::bytes128 : Swizzle::bytes64;
@@ -67,6 +67,13 @@ struct OperandTile {
 // Where a warpgroup's accumulators are: sum[j][e] of a thread. A warp has sixteen rows, as in mma m16n8.
 DD_ANYWHERE constexpr int accumulator_row(int thread, int e) { return thread / 32 * 16 + thread % 32 / 4 + e / 2 * 8; }
 DD_ANYWHERE constexpr int accumulator_column(int thread, int j, int e) { return j * 8 + thread % 4 * 2 + e % 2; }
+
+// Where a lane points ldmatrix so that it gets a warp's sixteen rows, from `row` on, and K from 16 · step on, as wgmma's left operand in registers.
+template <class Tile>
+DD_ANYWHERE constexpr uint32_t fragment_place(int row, int lane, int step) {
+	static_assert(Tile::KContiguous);
+	return Tile::place(row + lane % 16, step * kWgmmaDepth + lane / 16 * 8);
+}
 
 // A place in a ring of stages. Barriers begin in phase 0; a wait for the parity of the phase before the present one passes at once, so that
 // whoever fills the ring waits for parity ^ 1 and finds every stage empty the first time.

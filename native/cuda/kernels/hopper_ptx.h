@@ -58,6 +58,13 @@ __device__ __forceinline__ void copy_box(void* to, const TensorMap& map, uint64_
 				 : "memory");
 }
 
+// Neighbouring bytes, a multiple of 16 as both addresses are.
+__device__ __forceinline__ void copy_bytes(void* to, const void* from, uint32_t bytes, uint64_t* arrived) {
+	asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(gpu::shared_address(to)), "l"(reinterpret_cast<uint64_t>(from)), "r"(bytes),
+				 "r"(gpu::shared_address(arrived))
+				 : "memory");
+}
+
 // ---- Warpgroups
 
 template <int Registers>
@@ -93,6 +100,7 @@ __device__ __forceinline__ void pin(uint32_t (&operand)[Steps][4]) {
 // Names and operands of N / 2 accumulators.
 #define DD_TEN(t) "%" #t "0,%" #t "1,%" #t "2,%" #t "3,%" #t "4,%" #t "5,%" #t "6,%" #t "7,%" #t "8,%" #t "9,"
 #define DD_NAMES_64 DD_TEN() DD_TEN(1) DD_TEN(2) "%30,%31"
+#define DD_NAMES_96 DD_TEN() DD_TEN(1) DD_TEN(2) DD_TEN(3) "%40,%41,%42,%43,%44,%45,%46,%47"
 #define DD_NAMES_128 DD_TEN() DD_TEN(1) DD_TEN(2) DD_TEN(3) DD_TEN(4) DD_TEN(5) "%60,%61,%62,%63"
 #define DD_NAMES_160 DD_TEN() DD_TEN(1) DD_TEN(2) DD_TEN(3) DD_TEN(4) DD_TEN(5) DD_TEN(6) "%70,%71,%72,%73,%74,%75,%76,%77,%78,%79"
 #define DD_NAMES_256 \
@@ -100,6 +108,7 @@ __device__ __forceinline__ void pin(uint32_t (&operand)[Steps][4]) {
 #define DD_SUM(j) "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])
 #define DD_SUMS_4(j) DD_SUM(j), DD_SUM(j + 1), DD_SUM(j + 2), DD_SUM(j + 3)
 #define DD_SUMS_64 DD_SUMS_4(0), DD_SUMS_4(4)
+#define DD_SUMS_96 DD_SUMS_64, DD_SUMS_4(8)
 #define DD_SUMS_128 DD_SUMS_64, DD_SUMS_4(8), DD_SUMS_4(12)
 #define DD_SUMS_160 DD_SUMS_128, DD_SUMS_4(16)
 #define DD_SUMS_256 DD_SUMS_160, DD_SUMS_4(20), DD_SUMS_4(24), DD_SUMS_4(28)
@@ -107,17 +116,20 @@ __device__ __forceinline__ void pin(uint32_t (&operand)[Steps][4]) {
 #define DD_WGMMA_SHARED(N, TYPE, A, B, ADD, TRANSPOSE)                                                                                                                        \
 	asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" DD_NAMES_##N "}, %" #A ", %" #B ", %" #ADD ", 1, 1, 0, %" #TRANSPOSE ";" : DD_SUMS_##N \
 				 : "l"(left), "l"(right), "n"(Add ? 1 : 0), "n"(RightK ? 0 : 1))
-#define DD_WGMMA_REGISTERS(N, TYPE, A0, A1, A2, A3, B, TRANSPOSE)                                                                                                        \
-	asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" DD_NAMES_##N "}, {%" #A0 ",%" #A1 ",%" #A2 ",%" #A3 "}, %" #B ", 1, 1, 1, %" #TRANSPOSE ";" \
-				 : DD_SUMS_##N                                                                                                                                            \
-				 : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "n"(RightK ? 0 : 1))
+#define DD_WGMMA_REGISTERS(N, TYPE, A0, A1, A2, A3, B, ADD, TRANSPOSE)                                                                                                             \
+	asm volatile("wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPE "." TYPE " {" DD_NAMES_##N "}, {%" #A0 ",%" #A1 ",%" #A2 ",%" #A3 "}, %" #B ", %" #ADD ", 1, 1, %" #TRANSPOSE ";" \
+				 : DD_SUMS_##N                                                                                                                                                   \
+				 : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right), "n"(Add ? 1 : 0), "n"(RightK ? 0 : 1))
 
 // d [64 x 8 · Columns] += left [64 x 16] · right, both by descriptors of tiles in shared memory, the left one's K contiguous. Add = false: =.
 template <class T, bool RightK, bool Add, int Columns>
 __device__ __forceinline__ void multiply(float (&d)[Columns][4], uint64_t left, uint64_t right) {
 	constexpr bool kBf16 = std::is_same_v<T, gpu::bf16>;
-	static_assert(Columns == 16 || Columns == 20 || Columns == 32);
-	if constexpr (Columns == 16) {
+	static_assert(Columns == 12 || Columns == 16 || Columns == 20 || Columns == 32);
+	if constexpr (Columns == 12) {
+		if constexpr (kBf16) DD_WGMMA_SHARED(96, "bf16", 48, 49, 50, 51);
+		else DD_WGMMA_SHARED(96, "f16", 48, 49, 50, 51);
+	} else if constexpr (Columns == 16) {
 		if constexpr (kBf16) DD_WGMMA_SHARED(128, "bf16", 64, 65, 66, 67);
 		else DD_WGMMA_SHARED(128, "f16", 64, 65, 66, 67);
 	} else if constexpr (Columns == 20) {
@@ -128,21 +140,33 @@ __device__ __forceinline__ void multiply(float (&d)[Columns][4], uint64_t left, 
 		else DD_WGMMA_SHARED(256, "f16", 128, 129, 130, 131);
 	}
 }
-// The same with the left operand in registers, as mma m16n8k16 has it; 64 columns.
-template <class T, bool RightK>
-__device__ __forceinline__ void multiply_registers(float (&d)[8][4], const uint32_t (&left)[4], uint64_t right) {
-	if constexpr (std::is_same_v<T, gpu::bf16>) DD_WGMMA_REGISTERS(64, "bf16", 32, 33, 34, 35, 36, 37);
-	else DD_WGMMA_REGISTERS(64, "f16", 32, 33, 34, 35, 36, 37);
+// The same with the left operand in registers, as mma m16n8k16 has it.
+template <class T, bool RightK, bool Add, int Columns>
+__device__ __forceinline__ void multiply_registers(float (&d)[Columns][4], const uint32_t (&left)[4], uint64_t right) {
+	constexpr bool kBf16 = std::is_same_v<T, gpu::bf16>;
+	static_assert(Columns == 8 || Columns == 12 || Columns == 16);
+	if constexpr (Columns == 8) {
+		if constexpr (kBf16) DD_WGMMA_REGISTERS(64, "bf16", 32, 33, 34, 35, 36, 37, 38);
+		else DD_WGMMA_REGISTERS(64, "f16", 32, 33, 34, 35, 36, 37, 38);
+	} else if constexpr (Columns == 12) {
+		if constexpr (kBf16) DD_WGMMA_REGISTERS(96, "bf16", 48, 49, 50, 51, 52, 53, 54);
+		else DD_WGMMA_REGISTERS(96, "f16", 48, 49, 50, 51, 52, 53, 54);
+	} else {
+		if constexpr (kBf16) DD_WGMMA_REGISTERS(128, "bf16", 64, 65, 66, 67, 68, 69, 70);
+		else DD_WGMMA_REGISTERS(128, "f16", 64, 65, 66, 67, 68, 69, 70);
+	}
 }
 
 #undef DD_TEN
 #undef DD_NAMES_64
+#undef DD_NAMES_96
 #undef DD_NAMES_128
 #undef DD_NAMES_160
 #undef DD_NAMES_256
 #undef DD_SUM
 #undef DD_SUMS_4
 #undef DD_SUMS_64
+#undef DD_SUMS_96
 #undef DD_SUMS_128
 #undef DD_SUMS_160
 #undef DD_SUMS_256

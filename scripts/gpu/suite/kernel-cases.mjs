@@ -193,6 +193,6 @@ export const HOPPER_PARITY = [
 	...convolution(24, 192, 168, { batch: 2 }),
 	...convolution(24, 128, 320, { stride: 2 }),
 	...convolution(12, 64, 64, { batch: 3, upsample: 2 }),
-	...heads(2, 5, 577, 577, 64, { backward: false }),
-	...heads(1, 2, 100, 1000, 64, { backward: false }),
+	...heads(2, 5, 577, 577, 64),
+	...heads(1, 2, 100, 1000, 64),
 ];

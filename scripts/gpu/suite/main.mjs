@@ -22,7 +22,7 @@ const SECTIONS = [
 	{ name: "kernels", seconds: 90, quick: 60, timed: true },
 	{ name: "step", seconds: 70, quick: 90, timed: true },
 	{ name: "sampling", seconds: 50, quick: 60, timed: true },
-	{ name: "hopper", seconds: 75, quick: 30, timed: true },
+	{ name: "hopper", seconds: 90, quick: 30, timed: true },
 	{ name: "pytorch", seconds: 120, quick: 60, timed: true },
 	{ name: "tuning", seconds: 60, quick: 90, timed: true },
 ];

@@ -18,9 +18,6 @@ AttentionShape shape(int B, int H, int Lq, int Lk, int64_t extra = 0) {
 	return {B, H, Lq, Lk, 64, 0, pitch, pitch, pitch, pitch, Lq * pitch, Lk * pitch, Lk * pitch, Lq * pitch, 0, 0, 1};
 }
 
-// wgmma with the left operand in registers (PTX ISA, fragment A of m64k16): where element `e` of a thread's register `r` is.
-std::pair<int, int> left_place(int thread, int r, int e) { return {thread / 32 * 16 + thread % 32 / 4 + r % 2 * 8, thread % 4 * 2 + e + r / 2 * 8}; }
-
 void solve(Context& t, const AttentionShape& s) {
 	if (const char* why = why_not(s)) fail(__FILE__, __LINE__, why);
 	const auto q = whole_numbers(t, s.B * s.q_batch), k = whole_numbers(t, s.B * s.k_batch), v = whole_numbers(t, s.B * s.v_batch);

@@ -59,6 +59,33 @@ TEST(hopper_tiles_are_read_where_they_are_written) {
 	check_tile<OperandTile<160, false>>("160 rows contiguous");
 	check_tile<OperandTile<256, false>>("256 rows contiguous");
 	check_tile<OperandTile<64, false, 128>>("64 rows contiguous, 128 of K");
+	check_tile<OperandTile<96, true>>("96 rows, K contiguous");
+	check_tile<OperandTile<64, false, 96>>("64 rows contiguous, 96 of K");
+}
+
+TEST(hopper_fragments_are_those_of_wgmma) {
+	using Tile = OperandTile<128, true>;
+	SharedMemory shared;
+	for (int row = 0; row < Tile::Rows; row++)
+		for (int k = 0; k < Tile::Depth; k++) shared.store(Tile::place(row, k), uint16_t(row * Tile::Depth + k));
+	for (int row = 0; row < Tile::Rows; row += 16)
+		for (int step = 0; step < Tile::Depth / kWgmmaDepth; step++) {
+			std::array<uint32_t, 32> at;
+			for (int lane = 0; lane < 32; lane++) at[lane] = fragment_place<Tile>(row, lane, step);
+			// Eight neighbouring lanes' rows lie in eight different groups of banks.
+			for (int lane = 0; lane < 32; lane += 8) {
+				std::set<uint32_t> groups;
+				for (int i = 0; i < 8; i++) groups.insert(at[lane + i] / 16 % 8);
+				CHECK(groups.size() == 8);
+			}
+			const auto registers = load_matrices(shared, at);
+			for (int lane = 0; lane < 32; lane++)
+				for (int r = 0; r < 4; r++)
+					for (int e = 0; e < 2; e++) {
+						const auto [i, k] = left_place(lane, r, e);
+						CHECK(registers[lane][r * 2 + e] == (row + i) * Tile::Depth + step * kWgmmaDepth + k);
+					}
+		}
 }
 
 TEST(hopper_swizzle_spreads_a_column_over_the_banks) {

@@ -1,6 +1,7 @@
 // Models of TMA, wgmma and mbarrier as NVIDIA documents them, written down apart from the kernels: what the kernels' descriptors, boxes and
 // order are checked with on machines without a card. They say nothing about time, and of memory order only what barriers promise.
 #pragma once
+#include <array>
 #include <condition_variable>
 #include <cstring>
 #include <map>
@@ -65,6 +66,21 @@ struct Descriptor {
 		return permuted(address + row / rows * leading + row % rows * 2 + k / 8 * stride + k % 8 * line, mode);
 	}
 };
+
+// wgmma with the left operand in registers (PTX ISA, fragment A of m64k16): where element `e` of a thread's register `r` is.
+inline std::pair<int, int> left_place(int thread, int r, int e) { return {thread / 32 * 16 + thread % 32 / 4 + r % 2 * 8, thread % 4 * 2 + e + r / 2 * 8}; }
+// ldmatrix.x4 (PTX ISA): lane 8 · m + r points at row r of matrix m; a lane's register m has two neighbouring elements of row lane / 4 of it.
+inline std::array<std::array<uint16_t, 8>, 32> load_matrices(const SharedMemory& shared, const std::array<uint32_t, 32>& at) {
+	std::array<std::array<uint16_t, 8>, 32> registers;
+	for (int lane = 0; lane < 32; lane++) {
+		if (at[lane] % 16) fail(__FILE__, __LINE__, "ldmatrix reads at " + std::to_string(at[lane]));
+		for (int m = 0; m < 4; m++)
+			for (int e = 0; e < 2; e++) registers[lane][m * 2 + e] = shared.load(at[m * 8 + lane / 4] + (lane % 4 * 2 + e) * 2);
+	}
+	return registers;
+}
+// And where a thread's accumulator d[j][e] is (fragment D).
+inline std::pair<int, int> result_place(int thread, int j, int e) { return {thread / 32 * 16 + thread % 32 / 4 + e / 2 * 8, j * 8 + thread % 4 * 2 + e % 2}; }
 
 // mbarrier: phases that end when all arrivals have come; a wait for a parity passes when the phase of that parity has ended.
 class Barrier {

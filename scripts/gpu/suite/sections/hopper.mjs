@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { runProgram } from "../program.mjs";
 
 const PART = fileURLToPath(new URL("../hopper-part.mjs", import.meta.url));
-export const FAMILIES = ["matmul", "conv2d", "conv2d_input_grad", "attention"];
+export const FAMILIES = ["matmul", "conv2d", "conv2d_input_grad", "attention", "attention_grad"];
 
 export async function run(report, { device, quick, facts, seconds, work }) {
 	if (!device.startsWith("cuda:")) return report.skip("the Hopper kernels need a card: wgmma and TMA are not emulated");
