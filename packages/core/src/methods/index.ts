@@ -34,3 +34,4 @@ export * from "./pictures/index.js";
 export type { FrozenModel, SamplingDefaults } from "./pipeline.js";
 export * from "./prompts/index.js";
 export * from "./run/index.js";
+export { checkTimesteps, drawTimestep, type TimestepRange } from "./timesteps.js";

@@ -13,6 +13,7 @@ import { compileLearningStep, type LearningOutputs, type LearningShape } from ".
 import { timestepScalars } from "./prompts/loss.js";
 import { normals, randomKeys, shuffledOrder, uniform } from "./prompts/randomness.js";
 import { TokenState } from "./prompts/token-update.js";
+import { checkTimesteps, drawTimestep } from "./timesteps.js";
 
 /** What one step did. */
 export interface LearnStep {
@@ -106,7 +107,7 @@ export class Learner implements Disposable {
 		const { device, textEncoder, autoencoder, denoiser } = model;
 		const { prompts, vectors, batch, accumulate, samples } = settings;
 		const size = latentSize(model, settings);
-		checkTimesteps(model, settings);
+		checkTimesteps(settings, model.noiseSchedule.trainTimesteps);
 		const classes = settings.classes ? [...new Set(set.pictures.map(({ className }) => className!))].sort() : null;
 		const frames = (classes ?? [null]).map((className) =>
 			frameWords(textEncoder.tokenizer, vectors, {
@@ -258,17 +259,17 @@ export class Learner implements Disposable {
 
 	/** Which picture stands at a place of a step, cut how, at which timestep: decided by the seed and the place alone. */
 	private slot(step: number, slot: number): Slot {
-		const { seed, batch, accumulate, minTimestep } = this.settings;
+		const { seed, batch, accumulate } = this.settings;
 		const { pictures } = this.set;
 		const place = (step - 1) * batch * accumulate + slot;
 		const epoch = Math.floor(place / pictures.length);
 		const picture = this.order(epoch)[place % pictures.length]!;
 		const { augmentations, className } = pictures[picture]!;
-		const range = (this.settings.maxTimestep ?? this.model.noiseSchedule.trainTimesteps) - minTimestep;
+		const { trainTimesteps } = this.model.noiseSchedule;
 		return {
 			picture,
 			augmentation: Math.floor(uniform(seed, "augmentation", step, slot) * augmentations.length),
-			timestep: minTimestep + Math.floor(uniform(seed, "timestep", step, slot) * range),
+			timestep: drawTimestep(this.settings, trainTimesteps, uniform(seed, "timestep", step, slot)),
 			classIndex: this.classes ? this.classes.indexOf(className!) : 0,
 		};
 	}
@@ -357,15 +358,6 @@ function badTimesteps(slots: readonly Slot[], errors: ArrayLike<number>): number
 function latentSize(model: FrozenModel, settings: LearnSettings): [number, number] {
 	checkSize(model, settings.size);
 	return settings.size.map((side) => side / model.autoencoder.factor) as [number, number];
-}
-
-function checkTimesteps(model: FrozenModel, settings: LearnSettings): void {
-	const { trainTimesteps } = model.noiseSchedule;
-	const end = settings.maxTimestep ?? trainTimesteps;
-	if (end > trainTimesteps || settings.minTimestep >= end)
-		throw new ArgumentError(
-			`timesteps from ${settings.minTimestep} to ${end} do not fit the model's ${trainTimesteps}; they are counted from 0`,
-		);
 }
 
 /** N(0, deviation²), on top of the embeddings of words where there are some; [C, K, M, d]. */

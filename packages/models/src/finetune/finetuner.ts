@@ -2,7 +2,9 @@
 import {
 	type Augmentation,
 	checkSize,
+	checkTimesteps,
 	DivergenceError,
+	drawTimestep,
 	type InputData,
 	learningRateAt,
 	lossScale,
@@ -111,6 +113,7 @@ export class Finetuner implements Disposable {
 	): Promise<Finetuner> {
 		const { device, autoencoder, components, denoiser: frozen } = pipe;
 		checkSize(pipe, settings.size);
+		checkTimesteps(settings, pipe.noiseSchedule.trainTimesteps);
 		const [width, height] = settings.size.map((side) => side / autoencoder.factor) as [number, number];
 		const parts = await TrainedParts.create(device, method.parts, settings.accumulate);
 		const encoder = new PromptEncoder(device, pipe.textEncoder, signal);
@@ -264,7 +267,8 @@ export class Finetuner implements Disposable {
 	}
 
 	private timestep(step: number, place: number): number {
-		return Math.floor(uniformAt(this.settings.seed, "timestep", step, place) * this.pipe.noiseSchedule.trainTimesteps);
+		const uniform = uniformAt(this.settings.seed, "timestep", step, place);
+		return drawTimestep(this.settings, this.pipe.noiseSchedule.trainTimesteps, uniform);
 	}
 
 	private readonly orders = new Map<Purpose, { epoch: number; order: readonly number[] }>();

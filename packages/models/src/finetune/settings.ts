@@ -34,6 +34,9 @@ const common = {
 	/** γ of min-SNR weighting; null: errors count as they are. */
 	snrGamma: positive.nullable().default(null),
 	noiseOffset: atLeast(0).default(0),
+	/** Timesteps are drawn from [minTimestep, maxTimestep). Null: to the schedule's end. */
+	minTimestep: whole(0).default(0),
+	maxTimestep: whole(1).nullable().default(null),
 	/** Width and height in pixels. Null: what the model was trained at. */
 	size: z
 		.tuple([whole(8), whole(8)])

@@ -317,6 +317,12 @@ describe("settings and folders", () => {
 			{ initialWords: "k", instancePrompt: "a cat" },
 			/must hold the word <new1> once/,
 		],
+		[
+			"timesteps of no model",
+			"dreambooth-lora",
+			{ minTimestep: 1000 },
+			/timesteps from 1000 to 1000 do not fit the model's/,
+		],
 		["a size of no model", "dreambooth-lora", { size: [60, 64] }, /60/],
 	])("refuses %s", async (_, method, given, message) => {
 		const out = join(fixture.folder, "refused");

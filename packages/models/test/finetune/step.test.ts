@@ -65,7 +65,8 @@ async function momentsOf(
 }
 
 async function rowsOf({ method, settings, set, prior }: Setup, step: number): Promise<PlainRow[]> {
-	const { batch } = settings;
+	const { batch, minTimestep, maxTimestep } = settings;
+	const timesteps = [minTimestep, maxTimestep ?? fixture.pipe.noiseSchedule.trainTimesteps] as const;
 	const rows: PlainRow[] = [];
 	const pick = (from: PictureSet, purpose: "order" | "priorOrder", place: number) =>
 		shuffledOrder(SEED, Math.floor(place / from.pictures.length), from.pictures.length, purpose)[
@@ -87,6 +88,7 @@ async function rowsOf({ method, settings, set, prior }: Setup, step: number): Pr
 			prompt: method.instancePrompt(uniformAt(SEED, "template", step, slot), way.zoom ?? 1),
 			place: slot,
 			weight: 1 / batch,
+			timesteps,
 			...(method.zoom && { pixels: coveredPixels(way, settings.size, fixture.pipe.autoencoder.factor) }),
 		});
 	}
@@ -97,6 +99,7 @@ async function rowsOf({ method, settings, set, prior }: Setup, step: number): Pr
 			prompt: prior.prompt,
 			place: batch + slot,
 			weight: prior.weight / batch,
+			timesteps,
 		});
 	}
 	return rows;
@@ -113,7 +116,10 @@ async function partsOf({ finetuner, method }: Setup): Promise<Parts> {
 const cases: [FinetuneMethod, object][] = [
 	["textual-inversion", { batch: 2, vectors: 2, initialWords: "a", placeholder: "<it>" }],
 	["dreambooth", { batch: 1, trainTextEncoder: true, classPrompt: "a photo of", priorWeight: 0.5 }],
-	["dreambooth-lora", { batch: 1, rank: 3, trainTextEncoder: true, classPrompt: "cat" }],
+	[
+		"dreambooth-lora",
+		{ batch: 1, rank: 3, trainTextEncoder: true, classPrompt: "cat", minTimestep: 400, maxTimestep: 900 },
+	],
 	["custom-diffusion", { batch: 2, initialWords: "k", classPrompt: "cat", zoom: true }],
 	["custom-diffusion", { batch: 1, initialWords: "k", zoom: false, projections: "all" }],
 ];

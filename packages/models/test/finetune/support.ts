@@ -65,6 +65,8 @@ export interface PlainRow {
 	/** Place in the step, which decides timestep and noise. */
 	readonly place: number;
 	readonly weight: number;
+	/** Timesteps that are drawn; by default all of the model's. */
+	readonly timesteps?: readonly [first: number, end: number];
 	/** How pixels' errors add up; by default to the mean over pixels and channels. */
 	readonly pixels?: Float32Array;
 }
@@ -91,8 +93,9 @@ export async function plainLoss(
 		),
 	}));
 	let loss = 0;
-	for (const { moments, prompt, place, weight, pixels: counted } of rows) {
-		const timestep = Math.floor(uniformAt(seed, "timestep", step, place) * noiseSchedule.trainTimesteps);
+	for (const { moments, prompt, place, weight, timesteps, pixels: counted } of rows) {
+		const [first, end] = timesteps ?? [0, noiseSchedule.trainTimesteps];
+		const timestep = first + Math.floor(uniformAt(seed, "timestep", step, place) * (end - first));
 		const [draw, noise] = (["latents", "noise"] as const).map((purpose) =>
 			normals(seed, purpose, step, place, pixels * channels),
 		);
