@@ -23,10 +23,11 @@ describe.skipIf(absent)("every op on the emulated CUDA device", () => {
 			checkOp([device], opTable().get(name)!, { storage: "f32", frozen }, 0),
 		);
 
-	it("has every kernel that the CPU has", async () => {
+	it("has the kernels that the CPU has, and those of tf32", async () => {
 		expect(loadNative().info().emulated).toBe(true);
 		const cpu = await openDevice("cpu", { threads: 1 });
-		expect([...device.kernels].sort()).toEqual([...cpu.kernels].sort());
+		const tf32 = ["conv2d", "conv2d_input_grad", "conv2d_weight_grad", "matmul"].map((name) => `${name}_tf32`);
+		expect([...device.kernels].sort()).toEqual([...cpu.kernels, ...tf32].sort());
 		cpu.dispose();
 	});
 
