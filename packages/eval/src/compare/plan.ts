@@ -1,5 +1,5 @@
 // What a comparison compares: sets with what is said of them, methods with their settings, and one way of sampling for all.
-import { ArgumentError, readLearnSettings, SAMPLER_NAMES } from "@dreamdist/core";
+import { ArgumentError, LEARN_PRESETS, readLearnSettings, SAMPLER_NAMES } from "@dreamdist/core";
 import { METHOD_LABELS, METHOD_SETTINGS, readMethodSettings } from "@dreamdist/models";
 import { z } from "zod";
 
@@ -118,7 +118,7 @@ export const SETTINGS_TABLES: Readonly<Record<"public" | "mini", MethodTable>> =
 			learningRate: 1e-3,
 			flip: false,
 		},
-		"dream-distribution": { prompts: 16, batch: 4, steps: 300, learningRate: 1e-2, initialDeviation: 0.02 },
+		"dream-distribution": LEARN_PRESETS.mini,
 	},
 };
 
