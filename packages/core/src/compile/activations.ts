@@ -206,7 +206,7 @@ class Rewriting {
 	private rewrite(node: Node): void {
 		const inputs = node.inputs.map((input, i) => input && this.operand(node, i, this.values.get(input)!));
 		const types = node.outputs.map((value): Type => ({ shape: value.shape, dtype: this.types.of(value) }));
-		const made = this.add(node, node.op, inputs, node.attributes, types);
+		const made = addNode(this.graph, node, node.op, inputs, node.attributes, types);
 		node.outputs.forEach((value, i) => {
 			this.values.set(value, made.outputs[i]!);
 		});
@@ -234,20 +234,11 @@ class Rewriting {
 		}
 		let converted = known.get(dtype);
 		if (!converted) {
-			converted = this.add(value.node, castOp, [value], { dtype }, [{ shape: value.shape, dtype }]).outputs[0]!;
+			converted = addNode(this.graph, value.node, castOp, [value], { dtype }, [{ shape: value.shape, dtype }])
+				.outputs[0]!;
 			known.set(dtype, converted);
 		}
 		return converted;
-	}
-
-	private add(
-		like: Node,
-		op: Node["op"],
-		inputs: readonly (Value | null)[],
-		attributes: Node["attributes"],
-		types: readonly Type[],
-	): Node {
-		return addNode(this.graph, like, op, inputs, attributes, types);
 	}
 }
 
