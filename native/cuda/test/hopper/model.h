@@ -13,6 +13,12 @@
 
 namespace dreamdist::test {
 
+// Why a kernel leaves a shape to others (null: it takes it) must hold `word`; an empty one stands for no reason.
+inline void expect_reason(const char* why, const std::string& word) {
+	const std::string got = why ? why : "";
+	if (word.empty() ? !got.empty() : got.find(word) == std::string::npos) fail(__FILE__, __LINE__, "\"" + got + "\" instead of \"" + word + "\"");
+}
+
 // Shared memory of a block; a tile's address is what a matrix descriptor would hold.
 struct SharedMemory {
 	std::vector<uint8_t> bytes = std::vector<uint8_t>(232448, 0xff);  // NaN in every 16-bit type
