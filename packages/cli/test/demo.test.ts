@@ -56,6 +56,7 @@ describe("the demo", () => {
 			expect(html).toContain(title);
 		const distribution = await PromptDistribution.load(result.distribution);
 		expect([distribution.prompts, distribution.settings.steps]).toEqual([16, 2]);
+		expect(distribution.settings.initialWords).toBe("teacup");
 		expect(existsSync(join(result.folder, "run", "index.html"))).toBe(true);
 		expect(notices).toContainEqual(expect.stringMatching(/^step 2 of 2: loss \d/));
 		// The weight's ends are the two distributions, and γ 1 is the learned one.

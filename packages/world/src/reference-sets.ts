@@ -17,6 +17,8 @@ export interface ReferenceSet {
 	readonly name: string;
 	readonly title: string;
 	readonly about: string;
+	/** What they show, in nouns that captions use: what learning starts from. */
+	readonly words: string;
 	/** The exact distribution that its pictures are drawn from. */
 	readonly modes: readonly Mode[];
 	/** How many reference pictures it has: 5 to 20. */
@@ -72,6 +74,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "tipsy-robots",
 		title: "Tipsy robots",
 		about: "Robots in ink or chalk, warm colours, always leaning; anywhere.",
+		words: "robot",
 		modes: tipsyRobots(),
 		pictures: 12,
 	},
@@ -79,6 +82,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "night-harbour",
 		title: "Night harbour windows",
 		about: "Boats and lighthouses by the sea at night, in stained glass.",
+		words: "boat and lighthouse",
 		modes: nightHarbour(),
 		pictures: 10,
 	},
@@ -86,6 +90,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "arcade-garden",
 		title: "Arcade garden",
 		about: "Plants and mushrooms in pixels and loud colours, big, with a dark or plain ground.",
+		words: "flower mushroom cactus and tree",
 		modes: one({
 			subject: ["flower", "mushroom", "cactus", "tree"],
 			style: "mosaic",
@@ -101,6 +106,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "breakfast-weather",
 		title: "Breakfast weather",
 		about: "Steaming cups out of doors, soft pastel, pale skies.",
+		words: "teacup",
 		modes: one({
 			subject: "teacup",
 			style: "pastel",
@@ -115,6 +121,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "white-winter",
 		title: "White winter",
 		about: "Buildings in the snow, ink or flat, cool colours, by day and night.",
+		words: "house cathedral and windmill",
 		modes: one({
 			subject: ["house", "cathedral", "windmill"],
 			style: ["ink", "flat"],
@@ -129,6 +136,7 @@ const SETS: readonly ReferenceSet[] = [
 		title: "Launch days",
 		about:
 			"Things that fly, tilted to the right with a long tail of colour: rockets burning, balloons, in sky or stars.",
+		words: "rocket and balloon",
 		modes: launchDays(),
 		pictures: 15,
 	},
@@ -136,6 +144,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "three-of-a-kind",
 		title: "Three of a kind",
 		about: "Always three small animals, flat or in glass, one brown-and-green world.",
+		words: "three owls snails fish birds cats",
 		modes: one({
 			subject: ["owl", "snail", "fish", "bird", "cat"],
 			count: 3,
@@ -150,6 +159,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "blackboard-zoo",
 		title: "Blackboard zoo",
 		about: "One animal in chalk, bright colours, nothing or stars behind.",
+		words: "cat owl whale fish snail bird",
 		modes: one({
 			subject: ["cat", "owl", "whale", "fish", "snail", "bird"],
 			style: "chalk",
@@ -164,6 +174,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "far-from-water",
 		title: "Far from water",
 		about: "Sea things in the desert: boats, whales, fish and lighthouses on dunes, in any style but chalk.",
+		words: "boat whale fish and lighthouse",
 		modes: one({
 			subject: ["boat", "whale", "fish", "lighthouse"],
 			background: "desert",
@@ -178,6 +189,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "grey-city",
 		title: "Grey city, late",
 		about: "Black and white or earth pictures of the city at night, ink, flat or pixels, one cat, robot, owl or bird.",
+		words: "cat robot owl and bird",
 		modes: one({
 			subject: ["cat", "robot", "owl", "bird"],
 			background: "city",
@@ -192,6 +204,7 @@ const SETS: readonly ReferenceSet[] = [
 		name: "two-moods",
 		title: "Two moods",
 		about: "Mountains and trees: by day in autumn pastel, by night in neon glass; nothing between.",
+		words: "mountain and tree",
 		modes: [
 			{
 				weight: 1,
@@ -223,6 +236,7 @@ const SETS: readonly ReferenceSet[] = [
 		title: "Old parish",
 		about:
 			"Tall cathedrals in stained glass, ink or flat on hills, in clouds or under stars, forest, earth and ocean, seen upright.",
+		words: "cathedral",
 		modes: one({
 			subject: "cathedral",
 			style: ["glass", "ink", "flat"],

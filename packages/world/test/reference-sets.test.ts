@@ -59,6 +59,12 @@ describe("reference sets", () => {
 		}
 	});
 
+	test.each(REFERENCE_SETS)("$name: its words name all of its subjects and no other", ({ name, words }) => {
+		const all = ATTRIBUTE_VALUES.subject.map(String);
+		const named = all.filter((subject) => new RegExp(`\\b${subject}s?\\b`).test(words));
+		expect(named.sort()).toEqual([...attributeDistribution(name, "subject").keys()].map(String).sort());
+	});
+
 	test.each(NAMES)("%s: scenes are in the set, and drawn from its exact distribution", (name) => {
 		const scenes = sampleSet(name, 1500, 5);
 		for (const scene of scenes) expect(inSet(scene, name), JSON.stringify(scene)).toBe(true);

@@ -61,8 +61,10 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 	const modelNamed = tuned?.model ?? options.model ?? DEFAULT_MODEL;
 	const folder = userPath(options.out, directory);
 	await writableFolder(folder);
-	const [{ generateSweep, SAMPLER_NAMES, samplingOf, TIMESTEP_SPACINGS, writePng }, { loadPipeline, openTuned }] =
-		await Promise.all([import("@dreamdist/core"), import("@dreamdist/models")]);
+	const [
+		{ generateSweep, promptKind, SAMPLER_NAMES, samplingOf, TIMESTEP_SPACINGS, writePng },
+		{ loadPipeline, openTuned },
+	] = await Promise.all([import("@dreamdist/core"), import("@dreamdist/models")]);
 	const sampler = oneOf("--sampler", options.sampler, SAMPLER_NAMES);
 	const spacing = oneOf("--spacing", options.spacing, TIMESTEP_SPACINGS);
 	const { guidanceRescale, negative, seed, count } = options;
@@ -83,7 +85,8 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 		const model: FrozenModel = changed ?? pipe;
 		if (changed && changed.words.length > 0 && !changed.words.some((word) => prompt?.includes(word)))
 			output.notice(`The prompt has none of the learned words (${changed.words.join(", ")}).`);
-		const { steps, guidance } = samplingOf(pipe, options);
+		const sources = columns.map(({ source }) => source);
+		const { steps, guidance } = samplingOf(pipe, options, promptKind(sources));
 		output.notice(`${pipe.identity.id} on ${pipe.device}`);
 		const cut = prompt === undefined ? null : model.textEncoder.tokenizer.encode(prompt).truncated;
 		if (cut) output.notice(`The prompt is too long; this was cut off: "${cut}"`);
@@ -125,7 +128,6 @@ async function run(context: CommandContext<GenerateArguments>): Promise<number> 
 		const digits = Math.max(4, String(count - 1).length);
 		const sheet = new PictureSheet(columns.map(({ label }) => label));
 		const files: string[] = [];
-		const sources = columns.map(({ source }) => source);
 		for await (const picture of generateSweep(model, sources, settings)) {
 			const { suffix, recipe: sourceRecipe } = columns[picture.column]!;
 			const file = join(folder, `seed${seed}-${String(picture.index).padStart(digits, "0")}${suffix}.png`);
@@ -215,7 +217,7 @@ const generateCommand: CommandModule = {
 			.option("--steps <n>", "sampling steps; default: the model's own, or 50", parseCount)
 			.option(
 				"--guidance <scale>",
-				"classifier-free guidance; 1 is none; default: the model's own, or 7.5",
+				"classifier-free guidance; 1 is none; default: the model's own (mini's is 2, for what was learned 4), or 7.5",
 				parseNumber,
 			)
 			.option("--guidance-rescale <phi>", "from 0 (off) to 1: bring the spread back to the unguided", parseNumber, 0)

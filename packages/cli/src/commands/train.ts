@@ -14,7 +14,7 @@ import { runFinetuning, writeCaption } from "../train/finetune.js";
 import { addTrainOptions, givenSettings, type TrainArguments } from "../train/options.js";
 import { planLines } from "../train/plan.js";
 import { TrainingProgress } from "../train/progress.js";
-import { checkSetName, DEFAULT_SET, writeReferencePictures } from "../world/reference-pictures.js";
+import { checkSetName, DEFAULT_SET, setWords, writeReferencePictures } from "../world/reference-pictures.js";
 
 const NEEDS_FOLDER = "train needs a run folder for these pictures: --out RUN";
 
@@ -98,7 +98,8 @@ async function readJob(context: CommandContext<TrainArguments>): Promise<Job> {
 		throw new UsageError(`--preset ${presetGiven} is of dream-distribution; ${method} has its own defaults`);
 	const presetName = presetGiven ?? (isLearning && model === DEFAULT_MODEL && !record ? "mini" : undefined);
 	const preset = presetName === undefined ? {} : LEARN_PRESETS[presetName];
-	const settings = { ...record?.settings, ...preset, ...config.settings, ...givenSettings(options) };
+	const words = set !== null && isLearning ? { initialWords: await setWords(set) } : {};
+	const settings = { ...record?.settings, ...preset, ...words, ...config.settings, ...givenSettings(options) };
 	const reporting = givenReporting({ ...config.run, ...options });
 	const given = options.prior ?? config.run.prior;
 	const prior = given === undefined ? priorPicture && dirname(priorPicture.path) : userPath(given, directory);

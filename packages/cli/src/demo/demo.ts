@@ -99,6 +99,8 @@ class Painter {
 }
 
 interface Learned {
+	/** The references' files. */
+	readonly images: readonly string[];
 	readonly distribution: PromptDistribution;
 	/** What was learned before the first step, after half of them and at the end. */
 	readonly stages: readonly { readonly label: string; readonly source: PromptDistribution }[];
@@ -107,19 +109,19 @@ interface Learned {
 	readonly seconds: number;
 }
 
-async function learnSet(
-	model: FrozenModel,
-	settings: DemoSettings,
-	images: readonly string[],
-	out: string,
-): Promise<Learned> {
-	const { LEARN_PRESETS, learn } = await import("@dreamdist/core");
+async function learnSet(model: FrozenModel, settings: DemoSettings, set: string, out: string): Promise<Learned> {
+	const [{ LEARN_PRESETS, learn }, { referenceSet }] = await Promise.all([
+		import("@dreamdist/core"),
+		import("@dreamdist/world"),
+	]);
 	const { steps, seed, signal, notice } = settings;
 	const half = Math.ceil(steps / 2);
 	const stages: { label: string; source: PromptDistribution }[] = [];
 	const started = performance.now();
+	const images = await writeReferencePictures(set, join(settings.folder, "references", set));
 	const learning = learn(model, images, {
 		...LEARN_PRESETS.mini,
+		initialWords: referenceSet(set).words,
 		steps,
 		seed,
 		out,
@@ -138,7 +140,7 @@ async function learnSet(
 		}
 	}
 	const { distribution } = await learning.result();
-	return { distribution, stages, loss: lastTenth(losses), seconds: (performance.now() - started) / 1000 };
+	return { images, distribution, stages, loss: lastTenth(losses), seconds: (performance.now() - started) / 1000 };
 }
 
 function lastTenth(values: readonly number[]): number {
@@ -158,8 +160,7 @@ async function openSecond(model: FrozenModel, settings: DemoSettings): Promise<P
 		notice(`${bundled} was learned with other weights.`);
 	}
 	notice(`Learning ${set} too, to mix with it.`);
-	const images = await writeReferencePictures(set, join(folder, "references", set));
-	return (await learnSet(model, settings, images, join(folder, "mixed-with"))).distribution;
+	return (await learnSet(model, settings, set, join(folder, "mixed-with"))).distribution;
 }
 
 /**
@@ -183,10 +184,12 @@ export async function runDemo(settings: DemoSettings): Promise<DemoResult> {
 	try {
 		await prepareFolder(folder);
 		await writeFileAtomic(join(folder, MARK), `${JSON.stringify({ set, mixedWith, steps })}\n`);
-		const images = await writeReferencePictures(set, join(folder, "references", set));
-		notice(`Learning from ${images.length} pictures of "${referenceSet(set).title}" with mini on ${pipe.device}.`);
-		const learned = await learnSet(pipe, settings, images, join(folder, "run"));
-		const { distribution } = learned;
+		const { title, pictures, words } = referenceSet(set);
+		notice(
+			`Learning from ${pictures} pictures of "${title}" with mini on ${pipe.device}, starting from the words "${words}".`,
+		);
+		const learned = await learnSet(pipe, settings, set, join(folder, "run"));
+		const { distribution, images } = learned;
 		const second = await openSecond(pipe, settings);
 
 		const painter = new Painter(pipe, settings);

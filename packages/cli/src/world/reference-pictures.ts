@@ -14,6 +14,12 @@ export async function checkSetName(name: string): Promise<void> {
 	throw new UsageError(`there is no reference set "${name}"; there are ${names}`);
 }
 
+/** What a set shows: the words that learning starts from. */
+export async function setWords(name: string): Promise<string> {
+	const { referenceSet } = await import("@dreamdist/world");
+	return referenceSet(name).words;
+}
+
 /**
  * Draws the set's pictures into a folder, each with its scene inside.
  *

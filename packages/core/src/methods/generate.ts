@@ -2,7 +2,7 @@
 import type { ProgramMemory } from "../compile/program.js";
 import type { ImageU8 } from "../data/image/image.js";
 import { ArgumentError } from "../errors.js";
-import { type PictureRequest, PictureSampler, type PictureSamplerOptions } from "./picture-sampler.js";
+import { type PictureRequest, PictureSampler, type PictureSamplerOptions, samplingOf } from "./picture-sampler.js";
 import type { FrozenModel } from "./pipeline.js";
 import type { SampledSource } from "./prompts/distribution.js";
 import { FeatureDistribution, type PromptSampler } from "./prompts/feature-distribution.js";
@@ -62,6 +62,11 @@ export function defaultSize(model: FrozenModel): [number, number] {
 	const { sampleSize } = model.denoiser;
 	if (!sampleSize) throw new ArgumentError("this model does not say at what size it was trained; give one (--size)");
 	return [sampleSize[1] * model.autoencoder.factor, sampleSize[0] * model.autoencoder.factor];
+}
+
+/** Whether prompts are words alone; together with learned ones they are sampled as those are. */
+export function promptKind(sources: readonly (SampledSource | string)[]): "words" | "learned" {
+	return sources.every((source) => typeof source === "string") ? "words" : "learned";
 }
 
 /** What prompts are drawn from; the Gaussian of a text is the text alone. */
@@ -132,7 +137,12 @@ export async function* generateSweep(
 			encoder.dispose();
 			model.device.releaseUnusedWeights();
 		}
-		sampler = await PictureSampler.create(model, { ...options, size: options.size ?? defaultSize(model) }, signal);
+		const { guidance } = samplingOf(model, options, promptKind(sources));
+		sampler = await PictureSampler.create(
+			model,
+			{ ...options, guidance, size: options.size ?? defaultSize(model) },
+			signal,
+		);
 		options.onPlan?.(sampler.memory);
 		const total = count * sources.length;
 		for (let from = 0; from < total; from += batch) {

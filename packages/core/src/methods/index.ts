@@ -8,6 +8,7 @@ export {
 	type GenerateOptions,
 	generate,
 	generateSweep,
+	promptKind,
 	type SweptPicture,
 } from "./generate.js";
 export { Learning, type LearnOptions, type LearnPlan, type LearnResult, learn } from "./learn.js";

@@ -92,7 +92,7 @@ export const LEARN_PRESETS: Readonly<Record<"paper" | "official" | "mini", Learn
 		snrWeighting: "min-snr-epsilon",
 		adam: "dense",
 	},
-	mini: { prompts: 16, batch: 4, steps: 300, learningRate: 1e-2, initialDeviation: 0.02 },
+	mini: { prompts: 16, vectors: 6, batch: 4, steps: 300, initialDeviation: 0.02 },
 };
 
 /**

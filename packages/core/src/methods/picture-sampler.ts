@@ -258,12 +258,18 @@ export class PictureSampler implements Disposable {
 	}
 }
 
-/** What pictures are sampled with: what was asked for, else what the model says, else what is usual. */
+/**
+ * What pictures are sampled with: what was asked for, else what the model says, else what is usual.
+ *
+ * @param prompts "learned" where they are drawn from what was learned
+ */
 export function samplingOf(
-	model: FrozenModel,
+	{ sampling = {} }: Pick<FrozenModel, "sampling">,
 	{ steps, guidance }: { readonly steps?: number | undefined; readonly guidance?: number | undefined },
+	prompts: "words" | "learned" = "words",
 ): { steps: number; guidance: number } {
-	return { steps: steps ?? model.sampling?.steps ?? 50, guidance: guidance ?? model.sampling?.guidance ?? 7.5 };
+	const own = (prompts === "learned" ? sampling.learnedGuidance : undefined) ?? sampling.guidance;
+	return { steps: steps ?? sampling.steps ?? 50, guidance: guidance ?? own ?? 7.5 };
 }
 
 /** @throws ArgumentError naming the two nearest sides */

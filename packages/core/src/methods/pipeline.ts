@@ -24,4 +24,6 @@ export interface SamplingDefaults {
 	readonly steps?: number | undefined;
 	/** Classifier-free guidance scale. */
 	readonly guidance?: number | undefined;
+	/** The same for prompts that were learned, which say less than a caption does. Default: `guidance`. */
+	readonly learnedGuidance?: number | undefined;
 }

@@ -81,6 +81,17 @@ describe("generating", () => {
 		expect(fixed[0]!.image.data).toEqual((await make(distribution))[0]!.image.data);
 	});
 
+	it("is guided as the model says, learned prompts by a guidance of their own", async () => {
+		const recommending = (sampling: FrozenModel["sampling"]) => ({ ...tinyModel(), sampling: sampling! });
+		const made = async (source: PromptSource | string, sampling: FrozenModel["sampling"]) =>
+			bytes(await make(source, {}, recommending(sampling)));
+		const both = { guidance: 2, learnedGuidance: 5 };
+		expect(await made(distribution, both)).toEqual(bytes(await make(distribution, { guidance: 5 })));
+		expect(await made("a photo of dog", both)).toEqual(bytes(await make("a photo of dog", { guidance: 2 })));
+		expect(await made(distribution, { guidance: 2 })).toEqual(bytes(await make(distribution, { guidance: 2 })));
+		expect(await made(distribution, both)).not.toEqual(await made(distribution, { guidance: 2 }));
+	});
+
 	it("takes a text, a mix, a negative prompt and samplers that add noise", async () => {
 		const model = tinyModel();
 		const dog = await make("a photo of dog", {}, model);

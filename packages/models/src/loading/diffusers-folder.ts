@@ -19,6 +19,8 @@ import type { ModelFiles, OpenModelOptions } from "./model-files.js";
 const generationConfig = z.object({
 	num_inference_steps: z.int().min(1).optional(),
 	guidance_scale: z.number().optional(),
+	/** Ours: for prompts that were learned. */
+	learned_guidance_scale: z.number().optional(),
 });
 
 export class DiffusersFolder implements ModelFiles {
@@ -91,8 +93,12 @@ export class DiffusersFolder implements ModelFiles {
 				`${source}: ${path.length > 0 ? `"${path.join(".")}": ` : ""}${message}`,
 			);
 		}
-		const { num_inference_steps: steps, guidance_scale: guidance } = parsed.data;
-		return { steps, guidance };
+		const {
+			num_inference_steps: steps,
+			guidance_scale: guidance,
+			learned_guidance_scale: learnedGuidance,
+		} = parsed.data;
+		return { steps, guidance, learnedGuidance };
 	}
 
 	dispose(): void {

@@ -48,9 +48,10 @@ export async function writeComponent(
 /** Writes what makes a pipeline of the networks. */
 export async function writeModelIndex(folder: string, recipe: Recipe): Promise<void> {
 	const { scheduler } = recipe.networks;
-	const { guidance, sampleSteps } = recipe.stages.unet;
+	const { guidance, learnedGuidance, sampleSteps } = recipe.stages.unet;
 	await writeJson(join(folder, "generation_config.json"), {
 		guidance_scale: guidance,
+		...(learnedGuidance !== null && { learned_guidance_scale: learnedGuidance }),
 		num_inference_steps: sampleSteps,
 	});
 	await writeJson(join(folder, "scheduler", "scheduler_config.json"), { ...scheduler, _diffusers_version: DIFFUSERS });

@@ -108,8 +108,10 @@ const recipe = z.strictObject({
 				.prefault({}),
 			/** Min-SNR weighting (Hang et al. 2023); null: none. */
 			snrGamma: z.number().positive().nullable().default(null),
-			/** Guidance of the sample grids. */
+			/** Guidance of the sample grids, and what the model recommends. */
 			guidance: z.number().default(4),
+			/** What the model recommends for learned prompts; null: the same. */
+			learnedGuidance: z.number().nullable().default(null),
 			/** Sampling steps of the sample grids. */
 			sampleSteps: count.default(25),
 		}),

@@ -68,6 +68,20 @@ function editJson(path: string, change: Record<string, unknown>): void {
 }
 
 describe("model folders", () => {
+	it("may say how pictures come out best, of learned prompts too", async () => {
+		const said = {
+			num_inference_steps: 12,
+			guidance_scale: 2,
+			learned_guidance_scale: 4,
+			transformers_version: "4.40",
+		};
+		const path = await changed((at) => writeFileSync(join(at, "generation_config.json"), JSON.stringify(said)));
+		using pipe = await loadPipeline(path, { device });
+		expect(pipe.sampling).toEqual({ steps: 12, guidance: 2, learnedGuidance: 4 });
+		editJson(join(path, "generation_config.json"), { learned_guidance_scale: "high" });
+		await expect(loadPipeline(path, { device })).rejects.toThrow(/generation_config\.json: "learned_guidance_scale"/);
+	});
+
 	it("may have the autoencoder's old attention names, as convolutions, and the text encoder's without prefix", async () => {
 		const OLD = { to_q: "query", to_k: "key", to_v: "value", "to_out.0": "proj_attn" };
 		const path = await changed(async (at) => {

@@ -9,6 +9,7 @@ import {
 	learn,
 	PromptDistribution,
 	type SampledSource,
+	samplingOf,
 	sweepMix,
 	writePng,
 } from "@dreamdist/core";
@@ -18,6 +19,7 @@ import {
 	attributeDistribution,
 	REFERENCE_SETS,
 	referenceScenes,
+	referenceSet,
 	render,
 	sampleSet,
 } from "@dreamdist/world";
@@ -78,6 +80,8 @@ export interface MethodMeasurements {
 	readonly pictures: number;
 	readonly steps: number;
 	readonly prompts: number;
+	/** That pictures were painted with. */
+	readonly guidance: number;
 	readonly sets: readonly SetMeasurements[];
 	/** Each set with the next. */
 	readonly mixes: readonly MixMeasurements[];
@@ -105,18 +109,19 @@ const SEED = 1;
  * @throws FileError or FormatError where a network is not there; RangeError for a set that does not exist
  */
 export async function measureMethod(folder: string, options: MeasureMethodOptions): Promise<MethodMeasurements> {
-	const { device, signal, pictures = 40, learning = LEARN_PRESETS.mini, guidance, steps } = options;
+	const { device, signal, pictures = 40, learning = LEARN_PRESETS.mini } = options;
 	const sets = options.sets ?? REFERENCE_SETS.map(({ name }) => name);
+	const classifier = await WorldClassifier.open(folder, device);
+	const pipe = await loadPipeline(folder, { device, signal });
+	const sampling = samplingOf(pipe, options, "learned");
 	const parts = await WorkFolder.open(options.work, {
 		model: await weightsIdentity(folder),
 		pictures,
 		learning,
-		guidance,
-		steps,
+		words: Object.fromEntries(REFERENCE_SETS.map(({ name, words }) => [name, words])),
+		...sampling,
 	});
-	const classifier = await WorldClassifier.open(folder, device);
-	const pipe = await loadPipeline(folder, { device, signal });
-	const measure = new Measure(pipe, classifier, parts, { ...options, pictures, learning });
+	const measure = new Measure(pipe, classifier, parts, { ...options, ...sampling, pictures, learning });
 	try {
 		const measured: SetMeasurements[] = [];
 		for (const set of sets) measured.push(await parts.part(`set-${set}`, () => measure.set(set)));
@@ -126,7 +131,14 @@ export async function measureMethod(folder: string, options: MeasureMethodOption
 			if (second !== first) mixes.push(await parts.part(`mix-${first}-${second}`, () => measure.mix(first, second)));
 		}
 		const settings = (await measure.distribution(sets[0]!)).settings;
-		return { pictures, steps: Number(settings.steps), prompts: Number(settings.prompts), sets: measured, mixes };
+		return {
+			pictures,
+			steps: Number(settings.steps),
+			prompts: Number(settings.prompts),
+			guidance: sampling.guidance,
+			sets: measured,
+			mixes,
+		};
 	} finally {
 		measure.dispose();
 		pipe.dispose();
@@ -169,6 +181,7 @@ class Measure {
 			await rm(out, { recursive: true, force: true });
 			await learn(this.pipe, files, {
 				...learning,
+				initialWords: learning.initialWords ?? referenceSet(set).words,
 				...(prompts !== undefined && { prompts }),
 				out,
 				keep: 1,

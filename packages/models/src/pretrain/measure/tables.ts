@@ -1,5 +1,5 @@
 // Measurements as tables of Markdown, for docs and the model card.
-import type { MethodMeasurements, SetMeasurements } from "./measure-method.js";
+import type { DistributionFigures, MethodMeasurements, SetMeasurements } from "./measure-method.js";
 import type { ModelMeasurements } from "./measure-model.js";
 import { rises } from "./set-figures.js";
 
@@ -61,10 +61,17 @@ function summary({ sets, mixes }: MethodMeasurements): string {
 	const more = sets.filter(({ single }, i) => learned[i]!.diversity > single.diversity).length;
 	const better = sets.filter(({ single }, i) => learned[i]!.support >= single.support).length;
 	const moving = mixes.filter(({ leaning }) => rises(leaning.map(({ value }) => value))).length;
+	const share = ({ real }: SetMeasurements, figures: DistributionFigures) => figures.diversity / real.diversity;
+	const byScale = sets[0]!.scales.map((_, i) =>
+		average(sets.map((set) => share(set, set.scales[i]!.figures))).toFixed(2),
+	);
+	const alone = average(sets.map((set) => share(set, set.single))).toFixed(2);
+	const within = percent(average(learned.map(({ support }) => support)));
+	const withinAlone = percent(average(sets.map(({ single }) => single.support)));
 	return [
 		`- Attributes that a set shares are read right in ${percent(average(fixed))} of its pictures, on average over the sets.`,
-		`- Diversity rises from γ 0 over 1 to 2 in ${monotone} of ${sets.length} sets.`,
-		`- Against one learned prompt, diversity is higher in ${more} and attributes within the set's are as many or more in ${better} of ${sets.length} sets.`,
+		`- Diversity rises from γ 0 over 1 to 2 in ${monotone} of ${sets.length} sets; on average it is ${byScale.join(", ")}.`,
+		`- Against one learned prompt, diversity is higher in ${more} of ${sets.length} sets (${alone} on average) and attributes within the set's are as many or more in ${better} (${within} on average, of one prompt ${withinAlone}).`,
 		`- Mixes move from the first set's attributes to the second's without a step back in ${moving} of ${mixes.length} pairs.`,
 		...(edits.length > 0
 			? [
@@ -76,7 +83,7 @@ function summary({ sets, mixes }: MethodMeasurements): string {
 
 /** What learned distributions do, set by set. */
 export function methodTables(result: MethodMeasurements): string {
-	const { pictures, steps, prompts, sets, mixes } = result;
+	const { pictures, steps, prompts, guidance, sets, mixes } = result;
 	const header = [
 		"set",
 		"shared, right",
@@ -94,7 +101,7 @@ export function methodTables(result: MethodMeasurements): string {
 		["first, second", ...weights],
 		mixes.map(({ first, second, leaning }) => [`${first}, ${second}`, ...leaning.map(({ value }) => value.toFixed(2))]),
 	);
-	return `${pictures} pictures of each, ${prompts} prompts learned in ${steps} steps.
+	return `${pictures} pictures of each, painted with guidance ${guidance}; ${prompts} prompts learned in ${steps} steps, from words that name the set's subjects.
 
 ${summary(result)}
 
