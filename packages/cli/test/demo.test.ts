@@ -52,7 +52,14 @@ describe("the demo", () => {
 			const image = await readImage(join(dirname(result.page), path));
 			expect([image.width, image.height]).toEqual([64, 64]);
 		}
-		for (const title of ["Breakfast weather", "a chalk drawing of …", "γ 0.5", "Mixed with “Two moods”", "step 1"])
+		for (const title of [
+			"Breakfast weather",
+			"a chalk drawing of …",
+			"the words “teacup”",
+			"γ 0.5",
+			"Mixed with “Two moods”",
+			"step 1",
+		])
 			expect(html).toContain(title);
 		const distribution = await PromptDistribution.load(result.distribution);
 		expect([distribution.prompts, distribution.settings.steps]).toEqual([16, 2]);

@@ -70,7 +70,7 @@ export function renderDemoPage(page: DemoPage): string {
 <body><h1>A distribution of prompts, learned from ${page.references.length} pictures</h1>
 <p>The pictures below share something that no single caption says. With the small model <em>mini</em> frozen, dreamdist learned prompts whose spread paints the like of them. Everything here was made on this machine just now.</p>
 <h2>References: ${escaped(set.title)}</h2><p class="soft">${escaped(set.about)}</p>${many(page.references, "reference")}
-<h2>Before, halfway, at the end</h2><p class="soft">Along a row the noise is the same.</p>${table(page.steps)}
+<h2>Before, halfway, at the end</h2><p class="soft">Learning starts from the words “${escaped(set.words)}”. Along a row the noise is the same.</p>${table(page.steps)}
 <h2>${page.sampled.files.length} pictures from ${page.sampled.files.length} sampled prompts</h2>${many(page.sampled.files.flat(), "sample")}
 <h2>Edited with words</h2><p class="soft">Words around the learned prompt; all prompts are encoded anew with them.</p>${table(page.edits)}
 <h2>The spread, from none to twice the learned</h2><p class="soft">At γ 0 every row has the same prompt, and only the noise differs.</p>${table(page.scales)}
