@@ -180,7 +180,7 @@ describe.skipIf(missing !== undefined)("dreamdist train", () => {
 		const record = JSON.parse(readFileSync(join(folder, "runs", "breakfast-weather", "run.json"), "utf8"));
 		expect(record.model.id).toBe("mini");
 		expect(record.pictures).toHaveLength(8);
-		expect(record.settings).toMatchObject({ prompts: 16, steps: 1, learningRate: 0.01 });
+		expect(record.settings).toMatchObject({ prompts: 16, steps: 1, vectors: 6, initialWords: "teacup" });
 		const { scene } = (await readPngRecipe(record.pictures[0].path)) as { scene: { subject: string } };
 		expect(scene.subject).toBe("teacup");
 		// A run that goes on keeps its settings, whatever the preset of its model.
